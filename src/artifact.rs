@@ -1,0 +1,4 @@
+//! What a completed run built.
+
+pub mod digest;
+pub mod image;

@@ -1,0 +1,62 @@
+//! What every error of Hallmark can say about itself, so that one boundary can report it whole:
+//! whether to retry, a bounded label for metrics, what to do about it, and which object to look at.
+//!
+//! Error types are enums of their own module; this file holds only what they have in common.
+
+use std::fmt;
+
+/// What time can do about a failure (credentials specification §1.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Nothing that time does will mend it: bad key, malformed input, an image that does not exist.
+    Permanent,
+    /// Somebody has to change something outside the run: a credential, a permission, a setting.
+    Misconfigured,
+    /// It passes by itself: a host that is away, throttling, a conflict.
+    Temporary,
+}
+
+/// An object in the cluster, or a file beside it, that a person should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct About {
+    /// Kind as Kubernetes writes it (`Secret`), or `file`.
+    pub kind: &'static str,
+    /// `namespace/name`, or the path.
+    pub name: String,
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
+}
+
+/// An error that explains itself to the boundary which reports it. Its `Display` names what was attempted
+/// and on which object; none of the texts may hold a secret.
+pub trait Diagnose: std::error::Error {
+    /// What time can do about it.
+    fn class(&self) -> Class;
+
+    /// A metric label out of a closed set, such as `registry_denied`.
+    fn label(&self) -> &'static str;
+
+    /// What the reader should do now.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+
+    /// The object to look at.
+    fn about(&self) -> Option<About> {
+        None
+    }
+
+    /// The host (`name[:port]`) that is away, when that is the cause: runs that wait for it share one probe.
+    fn host_away(&self) -> Option<&str> {
+        None
+    }
+
+    /// The delay that a server asked for.
+    fn retry_after(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
