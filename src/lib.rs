@@ -28,3 +28,4 @@ pub mod credential;
 pub mod error;
 pub mod payload;
 pub mod tekton;
+pub mod signature;
