@@ -12,6 +12,8 @@ pub enum Class {
     Permanent,
     /// Somebody has to change something outside the run: a credential, a permission, a setting.
     Misconfigured,
+    /// Something that must exist does not: believed when it was looked for three times within five minutes.
+    Absent,
     /// It passes by itself: a host that is away, throttling, a conflict.
     Temporary,
 }
