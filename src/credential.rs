@@ -8,8 +8,10 @@
 //! registry's answer to the real operation decides. A keychain never outlives the attempt it was built for.
 
 pub mod docker_config;
+pub mod kubernetes;
 pub mod jwt;
 pub mod matching;
+pub mod named;
 pub mod problem;
 pub mod report;
 pub mod secret;

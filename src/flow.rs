@@ -21,8 +21,8 @@ use plan::{Item, plan};
 
 /// What one attempt works with.
 pub struct Stations {
-    /// The keys that sign; each of them signs everything.
-    pub signers: Vec<Arc<dyn Signer>>,
+    /// The keys that sign, each of them everything; or why there is none.
+    pub signers: Result<Vec<Arc<dyn Signer>>, Arc<signature::Error>>,
     /// The stores of this run.
     pub stores: Vec<Arc<dyn Store>>,
 }
@@ -38,52 +38,58 @@ pub async fn sign(run: &CompletedRun, config: &Config, stations: &Stations) -> O
     // 3. to 6., for all of them at once: no artifact waits for another or hides its failure.
     let kept = join_all(plan.items.iter().map(|item| keep(item, stations))).await;
 
-    Outcome { entries: plan.settled.into_iter().chain(kept.into_iter().flatten()).collect(), unusable: artifacts.unusable }
+    let entries = plan.settled.into_iter().chain(kept.into_iter().flatten()).collect();
+    Outcome { entries, unusable: artifacts.unusable }
 }
 
 async fn keep(item: &Item, stations: &Stations) -> Vec<Entry> {
-    let keys: Vec<PublicKey> = stations.signers.iter().map(|signer| signer.public_key().clone()).collect();
-    let stores = stations.stores.iter().filter(|store| item.stores.contains(store.name()));
-    let places: Vec<_> = stores.flat_map(|store| places(store, item)).collect();
+    let stores = stations.stores.iter().filter(|store| item.asks_for(store.name()));
+    let places: Vec<_> = stores.flat_map(|store| store.places(&item.payload).into_iter().map(move |p| (store, p))).collect();
+    if places.is_empty() {
+        return vec![item.nothing_to_attach_to()];
+    }
+    let (signers, no_key) = match &stations.signers {
+        Ok(signers) => (signers.as_slice(), None),
+        Err(error) => (&[][..], Some(error)),
+    };
+    let keys: Vec<PublicKey> = signers.iter().map(|signer| signer.public_key().clone()).collect();
 
     // 3. What is missing at each place?
     let missing = join_all(places.iter().map(|(store, place)| store.missing(place, &item.payload, &keys))).await;
 
     // 4. Sign once with every key that is missing anywhere.
     let wanted = |key: &PublicKey| missing.iter().flatten().any(|keys| keys.contains(key));
-    let signers = stations.signers.iter().filter(|signer| wanted(signer.public_key()));
-    let signed = join_all(signers.map(|signer| signature::sign(&item.payload, signer.as_ref()))).await;
-    let signed = signed.into_iter().map(|signed| signed.map(Arc::new)).collect::<Result<Vec<_>, _>>();
-    let signed = signed.map_err(Arc::new);
+    let used = signers.iter().filter(|signer| wanted(signer.public_key()));
+    let signed = join_all(used.map(|signer| signature::sign(&item.payload, signer.as_ref()))).await;
+    let signed = match no_key {
+        Some(error) => Err(Arc::clone(error)),
+        None => signed.into_iter().map(|signed| signed.map(Arc::new)).collect::<Result<Vec<_>, _>>().map_err(Arc::new),
+    };
 
     // 5. Add to each place what it lacks. 6. Say what became of it.
-    let states = join_all(places.iter().zip(missing).map(|((store, place), missing)| {
-        add(store.as_ref(), place, missing, signed.as_deref())
-    }));
-    let described = states.await.into_iter().zip(&places);
-    let entries: Vec<_> = described.map(|(state, (store, place))| item.entry(store.name(), place, state)).collect();
-    if entries.is_empty() { vec![item.nothing_to_attach_to()] } else { entries }
-}
-
-fn places<'a>(store: &'a Arc<dyn Store>, item: &Item) -> impl Iterator<Item = (&'a Arc<dyn Store>, Place)> {
-    store.places(&item.payload).into_iter().map(move |place| (store, place))
+    let signer = keys.iter().map(PublicKey::id).collect::<Vec<_>>().join(" ");
+    join_all(places.iter().zip(missing).map(async |((store, place), missing)| {
+        let state = add(store.as_ref(), place, missing, signed.as_ref()).await;
+        item.entry(store.name(), place, &signer, state)
+    }))
+    .await
 }
 
 async fn add(
     store: &dyn Store,
     place: &Place,
     missing: Result<Vec<PublicKey>, storage::Error>,
-    signed: Result<&[Arc<Signed>], &Arc<signature::Error>>,
+    signed: Result<&Vec<Arc<Signed>>, &Arc<signature::Error>>,
 ) -> State {
-    let missing = match missing {
-        Err(error) => return State::Failed(Error::Store(error)),
-        Ok(missing) if missing.is_empty() => return State::Present,
-        Ok(missing) => missing,
-    };
-    let signed = match signed {
-        Err(error) => return State::Failed(Error::Sign(Arc::clone(error))),
-        Ok(signed) => signed,
+    let (missing, signed) = match (missing, signed) {
+        (_, Err(error)) => return State::Failed(Error::Sign(Arc::clone(error))),
+        (Err(error), _) => return State::Failed(Error::Store(error)),
+        (Ok(missing), _) if missing.is_empty() => return State::Present,
+        (Ok(missing), Ok(signed)) => (missing, signed),
     };
     let lacking: Vec<_> = signed.iter().filter(|signed| missing.contains(&signed.key)).cloned().collect();
-    store.add(place, &lacking).await.map_or_else(|error| State::Failed(Error::Store(error)), State::Stored)
+    match store.add(place, &lacking).await {
+        Ok(receipt) => State::Stored(receipt),
+        Err(error) => State::Failed(Error::Store(error)),
+    }
 }

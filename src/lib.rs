@@ -27,5 +27,7 @@ pub mod config;
 pub mod credential;
 pub mod error;
 pub mod payload;
-pub mod tekton;
 pub mod signature;
+pub mod storage;
+pub mod tekton;
+pub mod telemetry;

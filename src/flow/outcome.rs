@@ -27,10 +27,17 @@ pub struct Entry {
     pub store: &'static str,
     /// Where in the store.
     pub reference: String,
-    /// The format that was signed.
-    pub format: &'static str,
+    /// Ids of the keys that signed.
+    pub signer: String,
     /// What became of it.
     pub state: State,
+}
+
+impl Entry {
+    /// An entry that concerns no store.
+    pub(super) fn without_store(artifact: Artifact, state: State) -> Self {
+        Self { artifact, store: "", reference: String::new(), signer: String::new(), state }
+    }
 }
 
 /// What became of one artifact at one store.

@@ -78,6 +78,18 @@ impl PublicKey {
         &self.0.id
     }
 
+    /// About how many bytes a signature has: exactly for Ed25519 and RSA, within two for the others.
+    pub fn typical_signature_length(&self) -> usize {
+        match self.0.algorithm {
+            Algorithm::P256 => 71,
+            Algorithm::P384 => 103,
+            Algorithm::P521 => 138,
+            Algorithm::Ed25519 => 64,
+            // The raw key is the modulus, a public exponent of three bytes and ten bytes of DER around them.
+            Algorithm::Rsa => self.0.raw.len().saturating_sub(14),
+        }
+    }
+
     /// Which kind of key.
     pub fn algorithm(&self) -> Algorithm {
         self.0.algorithm

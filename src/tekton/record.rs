@@ -14,6 +14,9 @@ use super::{ANNOTATION_PREFIX, Kind};
 const MAX_OUTCOME: usize = 4 * 1024;
 const MAX_REASON: usize = 300;
 
+/// Failed attempts that are written on the run: `retries` goes from 0 to 3, as Chains counts, and stays there.
+pub const RETRIES_WRITTEN: u32 = 4;
+
 /// The name under which Chains up to 0.26 held TaskRuns.
 const LEGACY_FINALIZER: &str = "chains.tekton.dev";
 

@@ -127,7 +127,7 @@ impl Session {
             host: host.name.clone(),
             reason: "the repository makes no URL",
         })?;
-        Ok(Request { action, method, url, headers: HeaderMap::new(), body: Bytes::new() })
+        Ok(Request { action, method, home: base, url, headers: HeaderMap::new(), body: Bytes::new() })
     }
 }
 
@@ -152,7 +152,7 @@ fn upload(first: &Request, response: &Response, digest: Digest, content: Bytes) 
     url.query_pairs_mut().append_pair("digest", &digest.to_string());
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    Ok(Request { action: first.action.clone(), method: Method::PUT, url, headers, body: content })
+    Ok(Request { action: first.action.clone(), method: Method::PUT, home: first.home.clone(), url, headers, body: content })
 }
 
 fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {

@@ -112,7 +112,8 @@ impl Host {
         let base = Url::parse(&format!("{scheme}://{}/", self.name)).map_err(|_| self.malformed("no host name"))?;
         let url = base.join("v2/").map_err(|_| self.malformed("no host name"))?;
         let action = format!("reach registry {}", self.name);
-        let request = Request { action, method: Method::GET, url, headers: HeaderMap::new(), body: Bytes::new() };
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        let request = Request { action, method: Method::GET, home: base.clone(), url, headers, body };
         let response = transport.send(self.insecure, &request, None).await?;
         let challenge = (response.status() == StatusCode::UNAUTHORIZED).then(|| usable(response.headers())).flatten();
         Ok(Known { base, challenge })

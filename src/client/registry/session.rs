@@ -185,7 +185,7 @@ impl Session {
     fn token_key(&self, target: &Target, candidate: &Candidate) -> TokenKey {
         TokenKey {
             namespace: self.namespace.clone(),
-            candidate: candidate.identity(),
+            candidate: candidate.provenance.clone(),
             registry: target.repository.registry().to_owned(),
             scope: format!("{}:{}", target.repository.path(), target.operation),
         }

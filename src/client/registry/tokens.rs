@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::client::token::Authorization;
+use crate::credential::Provenance;
 
 /// More tokens than this are not kept: the oldest exchanges are repeated instead.
 const CAPACITY: usize = 4096;
@@ -18,7 +19,7 @@ const CAPACITY: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
     pub namespace: String,
-    pub candidate: String,
+    pub candidate: Provenance,
     pub registry: String,
     pub scope: String,
 }

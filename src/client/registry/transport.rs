@@ -29,6 +29,8 @@ pub(super) struct Request {
     /// "push the signature of registry/app": completes "cannot …".
     pub action: String,
     pub method: Method,
+    /// The registry: credentials go to no other origin.
+    pub home: Url,
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -78,8 +80,7 @@ impl Transport {
         let mut url = request.url.clone();
         for _ in 0..MAX_REDIRECTS {
             // Credentials go to the registry's own host only (credentials specification §5.1).
-            let same_host = url.host() == request.url.host() && url.port() == request.url.port();
-            let authorization = authorization.filter(|_| same_host && url.scheme() == request.url.scheme());
+            let authorization = authorization.filter(|_| url.origin() == request.home.origin());
             let response = self.once(insecure, request, &url, authorization).await?;
             if !response.status().is_redirection() || !is_read(&request.method) {
                 return Ok(response);
