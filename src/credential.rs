@@ -20,7 +20,10 @@ use std::collections::hash_map;
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::artifact::image::Repository;
 
@@ -120,13 +123,29 @@ impl Credential {
     pub fn scrub(&self, text: &str) -> String {
         match self {
             Self::Anonymous => text.to_owned(),
-            Self::Basic(login) => login.password.scrub(text),
+            Self::Basic(login) => login.scrub(text),
             Self::RegistryToken(token) => token.scrub(text),
             Self::IdentityToken { token, fallback } => {
                 let text = token.scrub(text);
-                fallback.as_ref().map_or_else(|| text.clone(), |login| login.password.scrub(&text))
+                fallback.as_ref().map_or_else(|| text.clone(), |login| login.scrub(&text))
             }
         }
+    }
+}
+
+impl Login {
+    /// `base64(username:password)`, as in a docker config and in an `Authorization` header.
+    pub fn encoded(&self) -> Zeroizing<String> {
+        let mut plain =
+            Zeroizing::new(Vec::with_capacity(self.username.len() + 1 + self.password.expose().len()));
+        plain.extend_from_slice(self.username.as_bytes());
+        plain.push(b':');
+        plain.extend_from_slice(self.password.expose());
+        Zeroizing::new(STANDARD.encode(&*plain))
+    }
+
+    fn scrub(&self, text: &str) -> String {
+        self.password.scrub(text).replace(self.encoded().as_str(), secret::REDACTED)
     }
 }
 

@@ -128,6 +128,8 @@ fn credentials_scrub_all_of_their_secrets() {
     let fallback = Some(Login { username: "user".into(), password: "canary-2".into() });
     let credential = Credential::IdentityToken { token: "canary-1".into(), fallback };
     assert_eq!(credential.scrub("canary-1 user canary-2"), "[redacted] user [redacted]");
+    let echoed = format!("Basic {}", STANDARD.encode("user:canary-2"));
+    assert_eq!(credential.scrub(&echoed), "Basic [redacted]");
     assert_eq!(Credential::Anonymous.scrub("text"), "text");
 }
 
