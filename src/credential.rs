@@ -10,6 +10,7 @@
 pub mod docker_config;
 pub mod jwt;
 pub mod matching;
+pub mod outcome;
 pub mod problem;
 pub mod report;
 pub mod secret;
@@ -29,8 +30,9 @@ use crate::artifact::image::Repository;
 
 pub use self::matching::Key;
 use self::matching::{Sought, Specificity};
+pub use self::outcome::{Kind, Operation, Outcome};
 pub use self::problem::{Location, Problem, ProblemCode, SecretRef};
-pub use self::report::{CredentialReport, Operation, Outcome, Target};
+pub use self::report::{CredentialReport, Target};
 pub use self::secret::Redacted;
 pub use self::source::{Cloud, Group, Source};
 
@@ -53,9 +55,9 @@ pub enum Credential {
 }
 
 /// Name and password.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Login {
-    /// Name; may be shown unless it is long (§1.7).
+    /// Name; shown only if it is short (§1.7), as long ones are tokens in the wrong place.
     pub username: String,
     /// Password, byte for byte.
     pub password: Redacted,
@@ -194,6 +196,14 @@ impl Entry {
             location: self.location.clone(),
             entry: self.key.to_string(),
         }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 64;
+        let username = if self.username.len() <= LONGEST { &self.username } else { secret::REDACTED };
+        f.debug_struct("Login").field("username", &username).field("password", &self.password).finish()
     }
 }
 
