@@ -3,3 +3,8 @@
 
 pub mod http;
 pub mod registry;
+pub mod address;
+pub mod answer;
+pub mod challenge;
+pub mod retry_after;
+pub mod token;

@@ -12,6 +12,7 @@ pub mod kubernetes;
 pub mod jwt;
 pub mod matching;
 pub mod named;
+pub mod outcome;
 pub mod problem;
 pub mod report;
 pub mod secret;
@@ -22,14 +23,18 @@ use std::collections::hash_map;
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::artifact::image::Repository;
 
 pub use self::matching::Key;
 use self::matching::{Sought, Specificity};
+pub use self::outcome::{Kind, Operation, Outcome};
 pub use self::problem::{Location, Problem, ProblemCode, SecretRef};
-pub use self::report::{CredentialReport, Operation, Outcome, Target};
+pub use self::report::{CredentialReport, Target};
 pub use self::secret::Redacted;
 pub use self::source::{Cloud, Group, Source};
 
@@ -52,9 +57,9 @@ pub enum Credential {
 }
 
 /// Name and password.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Login {
-    /// Name; may be shown unless it is long (§1.7).
+    /// Name; shown only if it is short (§1.7), as long ones are tokens in the wrong place.
     pub username: String,
     /// Password, byte for byte.
     pub password: Redacted,
@@ -122,13 +127,29 @@ impl Credential {
     pub fn scrub(&self, text: &str) -> String {
         match self {
             Self::Anonymous => text.to_owned(),
-            Self::Basic(login) => login.password.scrub(text),
+            Self::Basic(login) => login.scrub(text),
             Self::RegistryToken(token) => token.scrub(text),
             Self::IdentityToken { token, fallback } => {
                 let text = token.scrub(text);
-                fallback.as_ref().map_or_else(|| text.clone(), |login| login.password.scrub(&text))
+                fallback.as_ref().map_or_else(|| text.clone(), |login| login.scrub(&text))
             }
         }
+    }
+}
+
+impl Login {
+    /// `base64(username:password)`, as in a docker config and in an `Authorization` header.
+    pub fn encoded(&self) -> Zeroizing<String> {
+        let mut plain =
+            Zeroizing::new(Vec::with_capacity(self.username.len() + 1 + self.password.expose().len()));
+        plain.extend_from_slice(self.username.as_bytes());
+        plain.push(b':');
+        plain.extend_from_slice(self.password.expose());
+        Zeroizing::new(STANDARD.encode(&*plain))
+    }
+
+    fn scrub(&self, text: &str) -> String {
+        self.password.scrub(text).replace(self.encoded().as_str(), secret::REDACTED)
     }
 }
 
@@ -177,6 +198,14 @@ impl Entry {
             location: self.location.clone(),
             entry: self.key.to_string(),
         }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 64;
+        let username = if self.username.len() <= LONGEST { &self.username } else { secret::REDACTED };
+        f.debug_struct("Login").field("username", &username).field("password", &self.password).finish()
     }
 }
 

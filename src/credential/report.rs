@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::matching::Sought;
+use super::outcome::{Kind, Operation, Outcome};
 use super::{Candidate, Credential, Keychain, Location, Problem, Provenance, Source};
 use crate::artifact::image::Repository;
 
@@ -20,56 +21,6 @@ pub struct Target {
     pub repository: Repository,
     /// Reading or writing.
     pub operation: Operation,
-}
-
-/// What is to be done in a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Operation {
-    /// Read.
-    Pull,
-    /// Write.
-    Push,
-}
-
-/// How it went with one candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The registry accepted it for the operation.
-    Used,
-    /// Known to the registry, but not allowed to (403).
-    Denied,
-    /// Not accepted (401).
-    Rejected,
-    /// Past its own expiry; not sent.
-    Expired,
-    /// Left out on purpose; the code says why.
-    Skipped,
-    /// Something else went wrong; the code says what.
-    Error,
-    /// Another one was enough.
-    NotTried,
-}
-
-/// What kind of credential it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// Name and password.
-    Basic,
-    /// OAuth 2 refresh token.
-    IdentityToken,
-    /// Ready-made bearer.
-    RegistryToken,
-    /// From a credential helper.
-    Helper,
-    /// From a cloud.
-    Cloud,
-    /// From a token exchange.
-    Sts,
-    /// None.
-    Anonymous,
 }
 
 /// The report of one target.
@@ -128,11 +79,12 @@ impl CredentialReport {
         }
     }
 
-    /// Notes how it went with candidate `n`, counted from 1 as in the report; `code` is the registry's own word or
-    /// an outcome code of §12, never a text from a server.
+    /// Notes how it went with candidate `n`, counted from 1 as in the report. `code` is the registry's own word or an
+    /// outcome code of §12; what does not look like a code is left out, since servers may write anything there.
     pub fn record(&mut self, n: usize, outcome: Outcome, status: Option<u16>, code: Option<String>) {
         let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.n == n) else { return };
-        (candidate.outcome, candidate.status, candidate.code) = (outcome, status, code);
+        (candidate.outcome, candidate.status) = (outcome, status);
+        candidate.code = code.filter(|code| is_code(code));
         if outcome == Outcome::Used {
             self.selected = Some(n);
         } else if self.selected == Some(n) {
@@ -185,19 +137,9 @@ impl ReportedCandidate {
     }
 }
 
-impl Kind {
-    /// The kind of a candidate: for ambient sources where it came from, otherwise what it is.
-    pub fn of(candidate: &Candidate) -> Self {
-        match (&candidate.provenance.source, &*candidate.credential) {
-            (Source::ControllerHelper(_), _) => Self::Helper,
-            (Source::ControllerSts(_), _) => Self::Sts,
-            (Source::ControllerCloud(_) | Source::ServiceAccountCloud, _) => Self::Cloud,
-            (_, Credential::Anonymous) => Self::Anonymous,
-            (_, Credential::Basic(_)) => Self::Basic,
-            (_, Credential::IdentityToken { .. }) => Self::IdentityToken,
-            (_, Credential::RegistryToken(_)) => Self::RegistryToken,
-        }
-    }
+fn is_code(text: &str) -> bool {
+    const LONGEST: usize = 40;
+    text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// One line for each place that was looked at.
@@ -291,24 +233,6 @@ impl fmt::Display for ReportedCandidate {
             write!(f, "; kubelet cannot use this entry")?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
     }
 }
 

@@ -35,12 +35,18 @@ impl Redacted {
         self.0.is_empty()
     }
 
-    /// Replaces each occurrence of the secret in `text`, for answers of servers that echo what they were sent.
+    /// Replaces each occurrence of the secret in `text`, for answers of servers that echo what they were sent: as it
+    /// is, inside a JSON text, and inside a URL or form.
     pub fn scrub(&self, text: &str) -> String {
-        match std::str::from_utf8(&self.0) {
-            Ok(secret) if !secret.is_empty() => text.replace(secret, REDACTED),
-            _ => text.to_owned(),
+        let Ok(secret) = std::str::from_utf8(&self.0) else { return text.to_owned() };
+        if secret.is_empty() {
+            return text.to_owned();
         }
+        let json = Zeroizing::new(serde_json::Value::from(secret).to_string());
+        let form: Zeroizing<String> = Zeroizing::new(url::form_urlencoded::byte_serialize(&self.0).collect());
+        [secret, json.trim_matches('"'), &form]
+            .into_iter()
+            .fold(text.to_owned(), |text, written| text.replace(written, REDACTED))
     }
 }
 
@@ -106,5 +112,8 @@ mod tests {
     fn an_echoed_secret_is_scrubbed_and_an_empty_one_changes_nothing() {
         assert_eq!(Redacted::from("canary").scrub("bad token canary!"), "bad token [redacted]!");
         assert_eq!(Redacted::from("").scrub("text"), "text");
+        let odd = Redacted::from("can\"ary\n/+");
+        assert_eq!(odd.scrub(r#"{"password":"can\"ary\n/+"}"#), r#"{"password":"[redacted]"}"#);
+        assert_eq!(odd.scrub("?password=can%22ary%0A%2F%2B&x=y"), "?password=[redacted]&x=y");
     }
 }

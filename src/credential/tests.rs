@@ -124,10 +124,19 @@ fn nothing_that_a_keychain_yields_can_print_a_secret() {
 }
 
 #[test]
+fn long_user_names_are_taken_for_tokens_and_not_shown() {
+    let debug = |username: String| format!("{:?}", Login { username, password: "canary".into() });
+    assert_eq!(debug("robot".into()), r#"Login { username: "robot", password: [redacted] }"#);
+    assert_eq!(debug("canary-".repeat(10)), r#"Login { username: "[redacted]", password: [redacted] }"#);
+}
+
+#[test]
 fn credentials_scrub_all_of_their_secrets() {
     let fallback = Some(Login { username: "user".into(), password: "canary-2".into() });
     let credential = Credential::IdentityToken { token: "canary-1".into(), fallback };
     assert_eq!(credential.scrub("canary-1 user canary-2"), "[redacted] user [redacted]");
+    let echoed = format!("Basic {}", STANDARD.encode("user:canary-2"));
+    assert_eq!(credential.scrub(&echoed), "Basic [redacted]");
     assert_eq!(Credential::Anonymous.scrub("text"), "text");
 }
 

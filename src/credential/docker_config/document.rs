@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::Helpers;
@@ -29,7 +30,8 @@ pub(super) enum Shape {
 pub(super) struct Document<'a> {
     pub(super) shape: Shape,
     pub(super) entries: Object<'a>,
-    pub(super) helpers: Helpers,
+    /// Nothing if they are not what docker writes there.
+    pub(super) helpers: Option<Helpers>,
 }
 
 type Object<'a> = BTreeMap<String, &'a RawValue>;
@@ -82,10 +84,7 @@ impl<'a> Document<'a> {
         let text = std::str::from_utf8(content).map_err(|_| MalformedDocument::NotText)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut whole = object(text)?.ok_or(MalformedDocument::NotAnObject)?;
-        let helpers = Helpers {
-            default: text_of(&mut whole, "credsStore"),
-            by_registry: texts_of(&mut whole, "credHelpers"),
-        };
+        let helpers = helpers_of(&mut whole);
         let (shape, entries) = match take(&mut whole, "auths") {
             Some(auths) => (Shape::Config, entries_of(auths)?),
             None if expected == Shape::Legacy => (Shape::Legacy, whole),
@@ -125,12 +124,19 @@ fn take<'a>(object: &mut Object<'a>, name: &str) -> Option<&'a RawValue> {
     object.remove(&key)
 }
 
-fn text_of(object: &mut Object<'_>, name: &str) -> Option<String> {
-    serde_json::from_str::<String>(take(object, name)?.get()).ok().filter(|text| !text.is_empty())
+fn helpers_of(whole: &mut Object<'_>) -> Option<Helpers> {
+    let default: Option<String> = member(whole, "credsStore")?;
+    let by_registry: Option<BTreeMap<String, String>> = member(whole, "credHelpers")?;
+    Some(Helpers {
+        default: default.filter(|name| !name.is_empty()),
+        by_registry: by_registry.unwrap_or_default(),
+    })
 }
 
-fn texts_of(object: &mut Object<'_>, name: &str) -> BTreeMap<String, String> {
-    take(object, name).and_then(|texts| serde_json::from_str(texts.get()).ok()).unwrap_or_default()
+/// The member called `name`, `Some(None)` if it is absent or null, and `None` if it has another type.
+#[expect(clippy::option_option, reason = "absent and malformed are different things here, and both are used")]
+fn member<T: DeserializeOwned>(whole: &mut Object<'_>, name: &str) -> Option<Option<T>> {
+    take(whole, name).map_or(Some(None), |value| serde_json::from_str(value.get()).ok())
 }
 
 /// Tells registries from the settings that a docker config has beside `auths`.
@@ -174,6 +180,20 @@ mod tests {
             assert_eq!(parsed(text, Shape::Config), Ok((Shape::Config, keys(&[]))), "{text}");
         }
         assert_eq!(parsed(r#"{"auths":{}}"#, Shape::Legacy), Ok((Shape::Legacy, keys(&[]))));
+    }
+
+    #[test]
+    fn helpers_of_another_type_are_told_from_none_at_all() {
+        let helpers =
+            |text: &str| Document::parse(text.as_bytes(), Shape::Config).map(|document| document.helpers);
+        for text in ["{}", r#"{"credsStore":"","credHelpers":null}"#] {
+            assert_eq!(helpers(text), Ok(Some(Helpers::default())), "{text}");
+        }
+        for text in
+            [r#"{"credsStore":7}"#, r#"{"credHelpers":["gcloud"]}"#, r#"{"credHelpers":{"gcr.io":{}}}"#]
+        {
+            assert_eq!(helpers(text), Ok(None), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::credential::problem::Severity;
+use crate::credential::{Credential, ProblemCode};
 
 const CONFIG_JSON: &str = "kubernetes.io/dockerconfigjson";
 const CFG: &str = "kubernetes.io/dockercfg";
@@ -147,6 +149,15 @@ fn helpers_that_a_secret_names_are_never_handed_on() {
     assert_eq!(codes(&reading), [ProblemCode::HelperInSecret, ProblemCode::HelperInSecret]);
     let reading = config(r#"{"auths":{"ghcr.io":{}},"credHelpers":{"gcr.io":"evil"}}"#);
     assert_eq!(codes(&reading), [ProblemCode::HelperInSecret, ProblemCode::EmptyEntry]);
+}
+
+#[test]
+fn helpers_that_are_no_texts_are_a_problem_of_their_own() {
+    let reading = config(&format!(r#"{{"auths":{{{GOOD}}},"credHelpers":["canary"]}}"#));
+    assert_eq!(
+        (entries(&reading), codes(&reading)),
+        (vec![GOOD_ENTRY.to_owned()], vec![ProblemCode::MalformedEntry])
+    );
 }
 
 #[test]

@@ -211,6 +211,7 @@ fn keys_are_shown_without_userinfo_and_query() {
         ("user:can/ary@reg.example.com", "reg.example.com"),
         ("https://reg.example.com/v2/?token=canary", "https://reg.example.com/v2/"),
         ("REG.example.com", "REG.example.com"),
+        ("a\nb", "a\u{fffd}b"),
     ] {
         assert_eq!(shown(key), expected);
     }

@@ -89,6 +89,15 @@ fn the_annotation_names_the_credential_that_was_used() {
 }
 
 #[test]
+fn a_code_that_is_a_text_in_disguise_is_left_out() {
+    let mut report = example();
+    for code in ["see https://x/?token=canary", "eyJhbGciOiJFUzI1NiJ9eyJzdWIiOiJ4In0canary", "a\nb"] {
+        report.record(1, Outcome::Denied, Some(403), Some(code.into()));
+        assert!(report.to_string().contains("denied (403)\n"), "{report}");
+    }
+}
+
+#[test]
 fn when_nothing_matched_the_report_says_what_was_looked_at_and_why_not() {
     let mut keychain = Keychain {
         entries: vec![
