@@ -23,6 +23,7 @@
 //! - Every byte from outside is bounded and timed; secrets cannot print.
 
 pub mod artifact;
+pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod error;
