@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -75,7 +75,7 @@ impl Cluster {
             definitions.create(&PostParams::default(), &definition).await.unwrap();
         }
         eventually("Tekton's kinds are served", std::time::Duration::from_mins(1), async || {
-            let listed = definitions.list(&Default::default()).await.ok()?;
+            let listed = definitions.list(&ListParams::default()).await.ok()?;
             listed.items.iter().all(established).then_some(())
         })
         .await;

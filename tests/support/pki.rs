@@ -48,7 +48,7 @@ impl Authority {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.issue(name, params)
+        self.issue(name, &params)
     }
 
     /// An identity of a user of Kubernetes and its groups.
@@ -59,10 +59,10 @@ impl Authority {
         if let Some(group) = group {
             params.distinguished_name.push(DnType::OrganizationName, group);
         }
-        self.issue(&format!("user-{name}"), params)
+        self.issue(&format!("user-{name}"), &params)
     }
 
-    fn issue(&self, file: &str, params: CertificateParams) -> Identity {
+    fn issue(&self, file: &str, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let identity = Identity {

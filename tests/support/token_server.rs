@@ -151,18 +151,13 @@ async fn token(State(service): State<Arc<Service>>, request: Request) -> Respons
     let asked = Asked { user: name, scope: scopes.join(" "), known: user.is_some() };
     service.asked.lock().unwrap().push(asked);
     let json = [(CONTENT_TYPE, "application/json")];
-    match user {
-        Some(user) => {
-            let token = service.token(user, &scopes);
-            let body = json!({"token": token, "access_token": token, "expires_in": LIFETIME_SECONDS});
-            (json, body.to_string()).into_response()
-        }
-        None => {
-            let body =
-                json!({"errors": [{"code": "UNAUTHORIZED", "message": "incorrect username or password"}]});
-            (StatusCode::UNAUTHORIZED, json, body.to_string()).into_response()
-        }
-    }
+    let Some(user) = user else {
+        let body = json!({"errors": [{"code": "UNAUTHORIZED", "message": "incorrect username or password"}]});
+        return (StatusCode::UNAUTHORIZED, json, body.to_string()).into_response();
+    };
+    let token = service.token(user, &scopes);
+    let body = json!({"token": token, "access_token": token, "expires_in": LIFETIME_SECONDS});
+    (json, body.to_string()).into_response()
 }
 
 impl Service {
