@@ -24,6 +24,7 @@
 
 pub mod artifact;
 pub mod client;
+pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod error;
