@@ -106,14 +106,18 @@ pub(super) fn cut(text: &str) -> String {
     }
 }
 
-/// The known word that was probably meant: equal but for case, or a few letters away.
+/// The known word that was probably meant: equal but for case, or a few letters away. Words that differ in
+/// length by more than that are not compared, so that a hostile map costs little.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.trim().chars().take(SHOWN).collect::<String>().to_ascii_lowercase();
-    let (distance, best) = known
+    let word = word.trim();
+    known
         .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(&word, &known.to_ascii_lowercase()), known))
-        .min_by_key(|(distance, _)| *distance)?;
-    (distance <= (best.len() / 4).clamp(1, 4)).then_some(best)
+        .map(|known| (known, (known.len() / 4).clamp(1, 4)))
+        .filter(|(known, slips)| known.len().abs_diff(word.len()) <= *slips)
+        .map(|(known, slips)| (strsim::damerau_levenshtein(&word.to_ascii_lowercase(), known), slips, known))
+        .filter(|(distance, slips, _)| distance <= slips)
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(_, _, known)| known)
 }
 
 #[cfg(test)]

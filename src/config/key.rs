@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn every_key_of_chains_is_here() {
-        assert_eq!(all().filter(|key| key.of_chains).count(), 44);
+        assert_eq!(all().filter(|key| key.of_chains).count(), 45);
         assert!(named("filter.managed-by").unwrap().of_chains);
         assert!(!named("signing.concurrency").unwrap().of_chains);
         assert!(named("signers.kms.auth.token").unwrap().secret);

@@ -56,3 +56,45 @@ changes without a restart. All keys are optional. Keys marked ⁺ are Hallmark's
 
 `hallmark config check FILE` says all of this about a ConfigMap before it is applied.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::super::key;
+    use super::*;
+
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+
+    /// After a change of the table: `HALLMARK_BLESS=1 cargo test --lib config::reference`, then read the diff.
+    #[test]
+    fn the_page_in_docs_is_the_reference() {
+        if std::env::var_os("HALLMARK_BLESS").is_some() {
+            std::fs::write(PAGE, reference()).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(PAGE).unwrap() == reference(),
+            "docs/configuration.md is not up to date"
+        );
+    }
+
+    #[test]
+    fn every_key_is_in_it_once_with_default_and_allowed_values() {
+        let page = reference();
+        for key in key::all() {
+            assert_eq!(page.matches(&format!("\n| `{}`", key.name)).count(), 1, "{}", key.name);
+        }
+        assert!(page.contains(
+            "| `signing.concurrency` ⁺ | `16` | 1 to 256 | How many runs are worked on at the same time. |"
+        ));
+        assert!(page.contains(
+            "| `storage.gcs.bucket` | – | text | Bucket of the storage `gcs`. *Not in this build.* |"
+        ));
+        assert!(page.contains("| `artifacts.oci.signer` | `x509` | `x509`, `kms`, `none` |"));
+    }
+
+    #[test]
+    fn every_row_has_four_cells() {
+        for line in reference().lines().filter(|line| line.starts_with('|')) {
+            assert_eq!(line.matches('|').count(), 5, "{line}");
+        }
+    }
+}
