@@ -19,7 +19,7 @@ use super::transport::{Request, host_of};
 use crate::artifact::digest::Digest;
 use crate::artifact::image::{Image, Repository};
 use crate::client::http::{self as bounded};
-use crate::credential::report::{Operation, Target};
+use crate::credential::{Operation, Target};
 
 /// The distribution specification lets registries refuse manifests over 4 MiB.
 const MAX_MANIFEST: usize = 4 * 1024 * 1024;

@@ -10,7 +10,8 @@ use http::StatusCode;
 
 use crate::artifact::image::Image;
 use crate::client::http::BodyError;
-use crate::credential::report::CredentialReport;
+use crate::client::token::TokenError;
+use crate::credential::CredentialReport;
 use crate::error::{About, Class, Diagnose};
 
 /// A failed operation on a registry.
@@ -60,6 +61,14 @@ pub enum Error {
         action: String,
         /// Every candidate with its outcome.
         report: Box<CredentialReport>,
+    },
+    /// The token service of the registry does not answer.
+    #[error("cannot {action}: {source}")]
+    Token {
+        /// What was attempted.
+        action: String,
+        /// What happened there.
+        source: TokenError,
     },
     /// The credentials could not be read at all.
     #[error("cannot {action}: {source}")]
@@ -137,6 +146,7 @@ impl Diagnose for Error {
             Self::Body { source: BodyError::Broken(_), .. } => Class::Temporary,
             Self::NoImage { .. } => Class::Absent,
             Self::Keychain { source, .. } => source.class(),
+            Self::Token { source, .. } => source.class(),
             Self::Setup(_) | Self::Tls { .. } | Self::Denied { .. } => Class::Misconfigured,
             Self::Refused { .. } | Self::Malformed { .. } | Self::Body { .. } => Class::Misconfigured,
         }
@@ -149,6 +159,7 @@ impl Diagnose for Error {
             Self::Setup(_) | Self::Tls { .. } => "registry_tls",
             Self::Denied { .. } => "registry_denied",
             Self::Keychain { source, .. } => source.label(),
+            Self::Token { source, .. } => source.label(),
             Self::NoImage { .. } => "image_not_found",
             Self::Refused { .. } => "registry_refused",
             Self::Malformed { .. } | Self::Body { .. } => "registry_answer",
@@ -165,6 +176,7 @@ impl Diagnose for Error {
                 "check that the task pushed it and that its results name the digest that was pushed".to_owned(),
             ),
             Self::Keychain { source, .. } => source.hint(),
+            Self::Token { source, .. } => source.hint(),
             Self::Refused { status: StatusCode::METHOD_NOT_ALLOWED | StatusCode::CONFLICT, .. } => {
                 Some("the registry may keep tags immutable: exempt tags that begin with sha256-".to_owned())
             }
@@ -190,6 +202,7 @@ impl Diagnose for Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Throttled { after, .. } => *after,
+            Self::Token { source, .. } => source.retry_after(),
             _ => None,
         }
     }

@@ -51,8 +51,12 @@ pub(super) struct Host {
 pub(super) struct Known {
     /// `https://host/` or `http://host/`.
     pub base: Url,
-    /// How it wants to be authenticated; `None` while it has not asked.
-    pub challenge: Option<Challenge>,
+    /// The address that answered, which says what kind of network the registry is in.
+    pub address: Option<IpAddr>,
+    /// Whether it has asked for authentication.
+    pub asked: bool,
+    /// How it wants to be authenticated; empty while it has not asked.
+    pub challenges: Vec<Challenge>,
 }
 
 impl Host {
@@ -70,13 +74,12 @@ impl Host {
         self.ask(transport).await.map(|_| ())
     }
 
-    /// Takes over the challenge of a later 401.
-    pub(super) async fn challenged(&self, headers: &HeaderMap) -> Option<Challenge> {
-        let challenge = usable(headers);
-        if let (Some(known), Some(challenge)) = (self.known.lock().await.as_mut(), &challenge) {
-            known.challenge = Some(challenge.clone());
+    /// Takes over the challenges of a later 401.
+    pub(super) async fn challenged(&self, headers: &HeaderMap) {
+        let challenges = Challenge::parse_all(headers);
+        if let Some(known) = self.known.lock().await.as_mut().filter(|_| !challenges.is_empty()) {
+            (known.asked, known.challenges) = (true, challenges);
         }
-        challenge
     }
 
     /// Whether to try the single-request upload of the distribution specification.
@@ -115,18 +118,15 @@ impl Host {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         let request = Request { action, method: Method::GET, home: base.clone(), url, headers, body };
         let response = transport.send(self.insecure, &request, None).await?;
-        let challenge = (response.status() == StatusCode::UNAUTHORIZED).then(|| usable(response.headers())).flatten();
-        Ok(Known { base, challenge })
+        let asked = response.status() == StatusCode::UNAUTHORIZED;
+        let challenges = if asked { Challenge::parse_all(response.headers()) } else { Vec::new() };
+        let address = response.remote_addr().map(|address| address.ip());
+        Ok(Known { base, address, asked, challenges })
     }
 
     fn malformed(&self, reason: &'static str) -> Error {
         Error::Malformed { action: format!("reach registry {}", self.name), host: self.name.clone(), reason }
     }
-}
-
-/// The first challenge that this client can answer.
-fn usable(headers: &HeaderMap) -> Option<Challenge> {
-    Challenge::parse_all(headers).into_iter().find(Challenge::is_supported)
 }
 
 /// A server that answered in plain text where TLS was expected.

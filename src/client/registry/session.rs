@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use reqwest::Response;
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::content::said;
 use super::error::Error;
 use super::host::{Host, Known, is_loopback};
 use super::tokens::TokenKey;
@@ -23,7 +24,7 @@ use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
 use crate::client::http;
 use crate::client::token::{self, Authorization, Scope, TokenError, TokenRequest};
-use crate::credential::report::{CredentialReport, Operation, Outcome, Target};
+use crate::credential::{CredentialReport, Operation, Outcome, Target};
 use crate::credential::{Candidate, Credential, Keychain};
 use crate::error::Diagnose;
 
@@ -122,7 +123,7 @@ impl Session {
 
     async fn offer_nothing(&self, target: &Target, request: &Request) -> Result<Answer, Error> {
         let host = self.host(&target.repository);
-        if self.known(&host).await?.challenge.is_some() {
+        if self.known(&host).await?.asked {
             return Ok(Answer::Challenged);
         }
         let response = self.registry.0.transport.send(self.insecure, request, None).await?;
@@ -140,18 +141,17 @@ impl Session {
             return Ok(Answer::Refused(Refusal { outcome: Outcome::Skipped, status: None, code: Some("PlainHttp".into()) }));
         }
         let key = self.token_key(target, candidate);
-        let mut challenge = known.challenge.clone();
         // A second round, with a fresh token, is for tokens that expired or lack a scope which the registry names.
         for last in [false, true] {
-            let authorization = match self.authorize(target, candidate, &known, challenge.as_ref(), &key).await {
+            let authorization = match self.authorize(target, candidate, &host, &key).await? {
                 Ok(authorization) => authorization,
                 Err(error) => return refused_token(request, error),
             };
-            let response = self.registry.0.transport.send(self.insecure, request, authorization.header()).await?;
+            let response = self.registry.0.transport.send(self.insecure, request, Some(&authorization.header)).await?;
             match response.status() {
                 StatusCode::UNAUTHORIZED if !last => {
                     self.registry.0.tokens.forget(&key);
-                    challenge = host.challenged(response.headers()).await.or(challenge);
+                    host.challenged(response.headers()).await;
                 }
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(Answer::Refused(refusal(response).await)),
                 _ => return Ok(Answer::Accepted(response)),
@@ -164,22 +164,22 @@ impl Session {
         &self,
         target: &Target,
         candidate: &Candidate,
-        known: &Known,
-        challenge: Option<&Challenge>,
+        host: &Host,
         key: &TokenKey,
-    ) -> Result<Arc<Authorization>, TokenError> {
+    ) -> Result<Result<Arc<Authorization>, TokenError>, Error> {
+        let (known, now) = (self.known(host).await?, Timestamp::now());
         let push = target.operation == Operation::Push;
-        let scopes = [Scope { path: target.repository.path().to_owned(), push }];
-        let now = Timestamp::now();
         let request = TokenRequest {
-            challenge,
+            challenges: &known.challenges,
             registry: target.repository.registry(),
             registry_is_plain_http: known.base.scheme() == "http",
-            scopes: &scopes,
+            registry_address: known.address,
+            scopes: &[Scope { path: target.repository.path().to_owned(), push }],
             credential: &candidate.credential,
+            password_grant: false,
         };
         let http = self.registry.0.transport.http(self.insecure);
-        self.registry.0.tokens.obtain(key.clone(), now, token::exchange(http, &request, now)).await
+        Ok(self.registry.0.tokens.obtain(key.clone(), now, token::exchange(http, &request, now)).await)
     }
 
     fn token_key(&self, target: &Target, candidate: &Candidate) -> TokenKey {
@@ -222,14 +222,22 @@ fn denied(request: &Request, trial: &Trial) -> Error {
     }
 }
 
+/// Whether the token service's no is about this candidate, or stops the target.
+fn refused_token(request: &Request, error: TokenError) -> Result<Answer, Error> {
+    if !error.is_about_the_credential() {
+        return Err(Error::Token { action: request.action.clone(), source: error });
+    }
+    let code = Some(error.code().to_owned());
+    Ok(Answer::Refused(Refusal { outcome: error.outcome(), status: None, code }))
+}
+
 /// The registry's status and code; its free text stays out of the report.
 async fn refusal(response: Response) -> Refusal {
     let status = response.status();
-    let insufficient = Challenge::parse_all(response.headers()).iter().any(Challenge::is_insufficient_scope);
-    let code = match http::body(response, MAX_ERROR_BODY).await {
-        Ok(body) => error_code(&body),
-        Err(_) => None,
-    };
+    let challenges = Challenge::parse_all(response.headers());
+    let insufficient = challenges.iter().any(|challenge| challenge.error() == Some("insufficient_scope"));
+    let said = http::body(response, MAX_ERROR_BODY).await.map(|body| said(&body).0);
+    let code = said.ok().filter(|code| !code.is_empty());
     let outcome = if status == StatusCode::FORBIDDEN || insufficient { Outcome::Denied } else { Outcome::Rejected };
     Refusal { outcome, status: Some(status.as_u16()), code }
 }

@@ -39,7 +39,7 @@ impl Tokens {
     ) -> Result<Arc<Authorization>, E> {
         let slot = self.slot(key);
         let mut held = slot.lock().await;
-        if let Some(token) = held.as_ref().filter(|token| token.is_fresh(now)) {
+        if let Some(token) = held.as_ref().filter(|token| token.refresh_at.is_none_or(|at| now < at)) {
             return Ok(Arc::clone(token));
         }
         let token = Arc::new(exchange.await?);

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use jiff::Timestamp;
+use ::http::header::{AUTHORIZATION, LOCATION};
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Client, Response};
 use url::Url;
 
 use super::error::Error;
 use crate::client::http;
+use crate::client::retry_after::retry_after;
 
 /// Redirects that are followed for one request.
 const MAX_REDIRECTS: usize = 10;
@@ -107,7 +109,7 @@ impl Transport {
         let action = || request.action.clone();
         match response.status() {
             StatusCode::TOO_MANY_REQUESTS => {
-                Err(Error::Throttled { action: action(), host: host_of(url), after: retry_after(response.headers()) })
+                Err(Error::Throttled { action: action(), host: host_of(url), after: retry_after(response.headers(), Timestamp::now()) })
             }
             status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
                 let host = host_of(url);
@@ -173,9 +175,4 @@ fn is_tls(error: &reqwest::Error) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// `Retry-After` in seconds. Its other form, a date, needs a clock; it is treated as absent.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }

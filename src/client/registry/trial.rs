@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::credential::report::{CredentialReport, Operation, Outcome, Target};
+use crate::credential::{CredentialReport, Operation, Outcome, Target};
 use crate::credential::{Candidate, Credential, Keychain};
 
 /// More network trials than this per target and attempt look like an attack on an account.
