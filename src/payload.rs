@@ -1,7 +1,206 @@
-//! placeholder until the statements branch lands
-#![allow(missing_docs)]
+//! What is signed: the payload of an image, and the in-toto statement of a run (Chains specification §4).
+//!
+//! Payloads are made of the run alone. The same run gives the same bytes however often it is asked for, which
+//! is how a retry finds out that its work is done already.
+
+mod go_json;
+#[cfg(test)]
+mod goldens;
+mod material;
+mod merged;
+mod result_reference;
+mod simple_signing;
+mod slsa_v0_2;
+mod slsa_v1;
+mod subject;
+
 use std::collections::BTreeMap;
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format { SimpleSigning, InToto }
+
+use serde::Serialize;
+
+use crate::artifact::image::{Image, Repository};
+use crate::artifact::{Artifact, RunArtifact};
+use crate::tekton::completed::CompletedRun;
+pub use simple_signing::simple_signing;
+
+/// In which form an artifact is described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// cosign's payload for images.
+    SimpleSigning,
+    /// SLSA provenance v0.2; `in-toto` and `slsa/v1` mean this alike.
+    InToto,
+    /// SLSA provenance v1.0 with every result as a by-product.
+    SlsaV2Alpha3,
+    /// SLSA provenance v1.0 with build artifacts alone as subjects, and StepActions.
+    SlsaV2Alpha4,
+}
+
+/// The two ways to fill in SLSA provenance v1.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BuildType {
+    /// What verifiers of any build system understand.
+    Slsa,
+    /// That, and Tekton's own: labels, annotations, TaskRuns whole.
+    SlsaTekton,
+}
+
+/// What statements say beside what the run says.
 #[derive(Debug, Clone)]
-pub struct Payload { pub format: Format, pub media_type: &'static str, pub bytes: Vec<u8>, pub subjects: Vec<BTreeMap<String,String>> }
+pub struct Provenance {
+    /// Who builds: `builder.id`.
+    pub builder_id: String,
+    /// How SLSA v1.0 is filled in: `builddefinition.buildtype`.
+    pub build_type: BuildType,
+    /// Whether a PipelineRun's statement looks into its TaskRuns.
+    pub deep_inspection: bool,
+}
+
+/// What is signed for one artifact.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    /// What it is about.
+    pub artifact: Artifact,
+    /// Its form.
+    pub format: Format,
+    /// Type of the bytes.
+    pub media_type: &'static str,
+    /// Type of the predicate, for statements.
+    pub predicate_type: Option<&'static str>,
+    /// What it vouches for.
+    pub subjects: Vec<Subject>,
+    /// What the signature is over.
+    pub bytes: Vec<u8>,
+}
+
+/// A thing that a statement vouches for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// Its name: a repository without tag, or a location.
+    pub name: String,
+    /// Its digests by algorithm.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub digest: BTreeMap<String, String>,
+}
+
+/// Why there is no payload.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The format is none for runs.
+    #[error("format {} describes images, not runs", .0.as_str())]
+    NotForRuns(Format),
+    /// The JSON could not be written.
+    #[error("cannot write the payload as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Format {
+    /// As the ConfigMap writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SimpleSigning => "simplesigning",
+            Self::InToto => "in-toto",
+            Self::SlsaV2Alpha3 => "slsa/v2alpha3",
+            Self::SlsaV2Alpha4 => "slsa/v2alpha4",
+        }
+    }
+
+    /// Reads the ConfigMap's text.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "simplesigning" => Some(Self::SimpleSigning),
+            "in-toto" | "slsa/v1" => Some(Self::InToto),
+            "slsa/v2alpha3" => Some(Self::SlsaV2Alpha3),
+            "slsa/v2alpha4" => Some(Self::SlsaV2Alpha4),
+            _ => None,
+        }
+    }
+}
+
+impl BuildType {
+    /// The URI that names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Slsa => "https://tekton.dev/chains/v2/slsa",
+            Self::SlsaTekton => "https://tekton.dev/chains/v2/slsa-tekton",
+        }
+    }
+
+    /// Reads the URI.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Slsa, Self::SlsaTekton].into_iter().find(|build_type| build_type.as_str() == text)
+    }
+}
+
+impl Subject {
+    /// The image to whose repository the statement belongs. A name is one only if it says in which registry:
+    /// any other word could be the name of a file as well.
+    pub fn image(&self) -> Option<Image> {
+        let digest = format!("sha256:{}", self.digest.get("sha256")?).parse().ok()?;
+        let (host, _) = self.name.split_once('/')?;
+        let explicit = host.contains(['.', ':']) || host == "localhost";
+        let repository = Repository::parse(&self.name).ok().filter(|_| explicit)?;
+        Some(Image { repository, digest })
+    }
+}
+
+/// The statement of a run.
+pub fn statement(
+    completed: &CompletedRun,
+    format: Format,
+    provenance: &Provenance,
+) -> Result<Payload, Error> {
+    let executed = completed.executed_tasks();
+    let inspected = if provenance.deep_inspection { executed.as_slice() } else { &[] };
+    let subjects = subject::subjects(completed, format, inspected).into_entries();
+    let (predicate_type, bytes) = match format {
+        Format::SimpleSigning => return Err(Error::NotForRuns(format)),
+        Format::InToto => {
+            let predicate = slsa_v0_2::predicate(completed, provenance, &executed);
+            (
+                slsa_v0_2::PREDICATE_TYPE,
+                written(
+                    "https://in-toto.io/Statement/v0.1",
+                    slsa_v0_2::PREDICATE_TYPE,
+                    &subjects,
+                    &predicate,
+                )?,
+            )
+        }
+        Format::SlsaV2Alpha3 | Format::SlsaV2Alpha4 => {
+            let predicate = slsa_v1::predicate(completed, format, provenance, &executed)?;
+            (
+                slsa_v1::PREDICATE_TYPE,
+                written("https://in-toto.io/Statement/v1", slsa_v1::PREDICATE_TYPE, &subjects, &predicate)?,
+            )
+        }
+    };
+    Ok(Payload {
+        artifact: Artifact::Run(RunArtifact::of(completed.run())),
+        format,
+        media_type: "application/vnd.in-toto+json",
+        predicate_type: Some(predicate_type),
+        subjects,
+        bytes,
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Statement<'a, P> {
+    #[serde(rename = "_type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    subject: &'a [Subject],
+    predicate_type: &'static str,
+    predicate: &'a P,
+}
+
+fn written<P: Serialize>(
+    kind: &'static str,
+    predicate_type: &'static str,
+    subject: &[Subject],
+    predicate: &P,
+) -> Result<Vec<u8>, serde_json::Error> {
+    serde_json::to_vec(&Statement { kind, subject, predicate_type, predicate })
+}

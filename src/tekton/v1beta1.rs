@@ -1,0 +1,2 @@
+//! placeholder
+pub(super) fn convert(_: super::Kind, _: &mut serde_json::Value) {}
