@@ -43,7 +43,7 @@ use report::Reporter;
 use runs::Runs;
 use server::Endpoints;
 pub use settings::KeySource;
-use settings::{Followed, Follower};
+use settings::Follower;
 use sight::Sight;
 use watch::Watch;
 

@@ -30,7 +30,7 @@ pub struct Stations {
 /// Signs everything that `config` asks of `run` and that is not in place yet.
 pub async fn sign(run: &CompletedRun, config: &Config, stations: &Stations) -> Outcome {
     // 1. What did the run build?
-    let artifacts = Artifacts::of(run, config.provenance.deep_inspection);
+    let artifacts = Artifacts::of(run);
 
     // 2. What is to be said about each artifact, and which stores shall keep it?
     let plan = plan(run, &artifacts, config);

@@ -78,8 +78,8 @@ pub struct Stored {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server behind the store said no, or nothing.
-    #[error(transparent)]
-    Backend(#[from] Box<dyn Diagnose + Send + Sync>),
+    #[error("{0}")]
+    Backend(Box<dyn Diagnose + Send + Sync>),
     /// Other writers kept replacing the tag.
     #[error("cannot store at {place}: other writers replaced it {times} times in a row")]
     Contended {

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::decide::{Decision, Reason, decide};
 use super::queue::{Job, Next};
@@ -77,7 +75,7 @@ async fn body(job: &Job, ctx: &Context) -> Result<Option<Bytes>, RunError> {
 }
 
 async fn sign(job: &Job, ctx: &Context, settings: &Settings, head: RunHead, body: &[u8]) -> Result<Next, RunError> {
-    let run: Run = ctx.whole_run(job.key.kind, body)?;
+    let run = Run::from_slice(body)?;
     let children = match job.key.kind {
         Kind::TaskRun => Vec::new(),
         Kind::PipelineRun => ctx.runs.children(&job.key).await?,
@@ -102,13 +100,6 @@ fn stations(run: &CompletedRun, settings: &Settings, session: &Arc<Session>) -> 
 }
 
 impl Context {
-    fn whole_run(&self, kind: Kind, body: &[u8]) -> Result<Run, RunError> {
-        Ok(match kind {
-            Kind::TaskRun => Run::TaskRun(serde_json::from_slice(body)?),
-            Kind::PipelineRun => Run::PipelineRun(serde_json::from_slice(body)?),
-        })
-    }
-
     /// The registries as this run may use them. Its credentials are read when a registry first asks for one.
     fn session(&self, run: &CompletedRun, settings: &Settings, anew: bool) -> Session {
         let references = RunReferences::of(run.run());

@@ -93,7 +93,7 @@ impl Reporter {
     }
 
     async fn unusable(&self, key: &RunKey, unusable: &Unusable) {
-        let text = format!("result {} cannot be used: {}. {}", unusable.result, unusable.reason, unusable.remedy);
+        let text = format!("result {} cannot be used: {}. {}", unusable.result, unusable.reason, unusable.reason.remedy());
         tracing::warn!(run = %key, "{text}");
         self.events.publish(key, "UnusableResult", &text).await;
     }

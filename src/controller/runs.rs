@@ -1,7 +1,5 @@
 //! Reading and patching runs as raw JSON: their type is Tekton's, and only what is needed of it is decoded.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::Method;
 use kube::Client;
@@ -9,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::tekton::head::{RunHead, RunKey};
-use crate::tekton::{Kind, TaskRun};
+use crate::tekton::{Kind, MalformedRun, TaskRun};
 
 /// A page of children is read whole; Tekton runs hundreds at most.
 const CHILDREN: usize = 2000;
@@ -22,7 +20,9 @@ pub(super) enum RunError {
     #[error("the request cannot be built")]
     Request(#[from] http::Error),
     #[error("the API server sent a run that cannot be read")]
-    Malformed(#[from] serde_json::Error),
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Malformed(#[from] MalformedRun),
 }
 
 impl RunError {
@@ -88,7 +88,7 @@ impl Runs {
         let request = http::Request::get(format!("{path}?{selector}&limit={CHILDREN}")).body(Vec::new())?;
         let list: List = self.client.request(request).await?;
         let owned = list.items.into_iter().filter(|child| is_owned_by(child, &owner.uid));
-        owned.map(|child| Ok(serde_json::from_value(child)?)).collect()
+        owned.map(|child| Ok(TaskRun::from_value(child)?)).collect()
     }
 }
 
@@ -100,6 +100,3 @@ fn is_owned_by(child: &Value, uid: &str) -> bool {
     let owners = child.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     owners.is_some_and(|owners| owners.iter().any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid)))
 }
-
-/// How long a call to the API server may take before it counts as away.
-pub(super) const API_TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,6 +4,8 @@
 //! The same value is the JSON of `hallmark creds explain`, the Event, the log line and the annotation. It holds
 //! names, keys, codes and status numbers; there is no field that a secret could be put into by mistake.
 
+mod remedy;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -59,7 +59,7 @@ impl Plan {
 
     fn add_image(&mut self, image: &Image, config: &Config) {
         let artifact = Artifact::Image(image.clone());
-        self.add("artifacts.oci", artifact, &config.oci, || Ok(payload::simple_signing(image)));
+        self.add("artifacts.oci", artifact, &config.oci, || payload::simple_signing(image));
     }
 
     fn add<F>(
@@ -76,8 +76,8 @@ impl Plan {
             let error = Error::NotBuilt { key, value: format!("signer {}", wanted.signer) };
             return self.settled.push(Entry::without_store(artifact, State::Failed(error)));
         }
-        let (built, missing): (BTreeSet<_>, BTreeSet<_>) =
-            wanted.storage.iter().partition(|storage| matches!(storage, Storage::Oci | Storage::Tekton));
+        let (built, missing): (BTreeSet<Storage>, BTreeSet<Storage>) =
+            wanted.storage.iter().copied().partition(|storage| matches!(storage, Storage::Oci | Storage::Tekton));
         for storage in missing {
             let error = Error::NotBuilt { key, value: format!("storage {storage}") };
             self.settled.push(Entry { store: storage.as_str(), ..Entry::without_store(artifact.clone(), State::Failed(error)) });

@@ -132,13 +132,10 @@ impl Store for Tags {
 
     fn places(&self, payload: &Payload) -> Vec<Place> {
         let suffix = if payload.format == Format::SimpleSigning { "sig" } else { "att" };
-        let mut images = payload.images();
-        images.sort();
-        images.dedup();
         let tag = |image: &Image| format!("sha256-{}.{suffix}", image.digest.hex());
         let repository = |image: &Image| self.redirect.clone().unwrap_or_else(|| image.repository.clone());
         let places =
-            images.into_iter().map(|image| Place::Tag { tag: tag(&image), repository: repository(&image), subject: image });
+            payload.images().into_iter().map(|image| Place::Tag { tag: tag(&image), repository: repository(&image), subject: image });
         places.collect()
     }
 

@@ -121,6 +121,7 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("hallmark_pending_runs", "Runs that wait for their signature", self.pending.clone());
         registry.register(
+            "hallmark_completion_to_mark_seconds",
             "Time from the completion of a run to its mark",
             self.completion_to_mark.clone(),
         );

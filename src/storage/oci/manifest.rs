@@ -12,7 +12,7 @@ use oci_client::manifest::{
 use serde_json::json;
 
 use crate::artifact::digest::Digest;
-use crate::payload::{Format, Payload};
+use crate::payload::Payload;
 use crate::signature::Signed;
 use crate::signature::dsse;
 use crate::signature::public_key::PublicKey;
