@@ -64,6 +64,7 @@ fn every_row_of_the_matching_table() {
         (26, "reg.example.com/ns/i", "reg.example.com/ns", No),
         (27, "REG.example.com", "reg.example.com/x", Yes),
         (28, "reg.example.com.", "reg.example.com/x", Yes),
+        (28, "reg.example.com.:5000", "reg.example.com:5000/x", Yes),
         (29, "127.0.0.1:5000", "127.0.0.1:5000/x", Yes),
         (29, "[::1]:5000", "[::1]:5000/x", Yes),
         (30, "10.0.*.1", "10.0.3.1/x", Yes),
