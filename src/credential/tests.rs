@@ -179,3 +179,5 @@ fn eight_candidates_out_of_a_thousand_entries_take_less_than_a_millisecond() {
         .unwrap();
     assert!(fastest < std::time::Duration::from_millis(1), "{fastest:?}");
 }
+
+mod stories;

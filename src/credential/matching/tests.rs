@@ -220,3 +220,5 @@ fn keys_are_shown_without_userinfo_and_query() {
     assert!(!error.to_string().contains("canary") && !format!("{error:?}").contains("canary"), "{error}");
     assert_eq!(shown(&"x".repeat(5000)).len(), 200);
 }
+
+mod oracle;
