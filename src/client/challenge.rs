@@ -301,4 +301,69 @@ mod tests {
             challenges(&[&whole[end..]]);
         }
     }
+
+    /// The forms that registries in wide use send.
+    #[test]
+    fn the_headers_of_well_known_registries_are_understood() {
+        for (header, realm, service, scopes) in [
+            (
+                r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:org/app:pull,push""#,
+                "https://auth.docker.io/token",
+                Some("registry.docker.io"),
+                &["repository:org/app:pull,push"][..],
+            ),
+            (
+                r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:user/image:pull""#,
+                "https://ghcr.io/token",
+                Some("ghcr.io"),
+                &["repository:user/image:pull"],
+            ),
+            (
+                r#"Bearer realm="https://gitlab.example.com/jwt/auth",service="container_registry",error="invalid_token""#,
+                "https://gitlab.example.com/jwt/auth",
+                Some("container_registry"),
+                &[],
+            ),
+            (
+                r#"Bearer realm="https://quay.io/v2/auth",service="quay.io",scope="repository:a/b:pull",error="insufficient_scope""#,
+                "https://quay.io/v2/auth",
+                Some("quay.io"),
+                &["repository:a/b:pull"],
+            ),
+            (r#"Bearer realm="https://public.ecr.aws/token/""#, "https://public.ecr.aws/token/", None, &[]),
+        ] {
+            let found = challenges(&[header]);
+            let challenge = Challenge::first_usable(&found).unwrap();
+            assert_eq!((challenge.realm(), challenge.service()), (Some(realm), service), "{header}");
+            assert_eq!(challenge.scopes().collect::<Vec<_>>(), scopes, "{header}");
+        }
+    }
+
+    #[test]
+    fn of_two_usable_challenges_the_first_counts() {
+        for (headers, scheme) in [
+            (&[r#"Basic realm="x""#, r#"Bearer realm="https://t""#][..], Scheme::Basic),
+            (&[r#"Bearer realm="https://t""#, r#"Basic realm="x""#], Scheme::Bearer),
+            (&[r#"bearer realm="https://t", basic realm="x""#], Scheme::Bearer),
+        ] {
+            assert_eq!(Challenge::first_usable(&challenges(headers)).unwrap().scheme, scheme, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_parameter_that_is_given_twice_the_first_counts() {
+        let found = challenges(&[r#"Bearer realm="https://first",REALM="https://second""#]);
+        assert_eq!(found[0].realm(), Some("https://first"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_hide_what_follows() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            WWW_AUTHENTICATE,
+            http::HeaderValue::from_bytes(b"X\xff\xfe, Basic realm=\"x\"").unwrap(),
+        );
+        assert_eq!(Challenge::first_usable(&Challenge::parse_all(&headers)).unwrap().scheme, Scheme::Basic);
+        assert_eq!(Challenge::parse_all(&HeaderMap::new()), []);
+    }
 }

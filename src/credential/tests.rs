@@ -140,8 +140,7 @@ fn credentials_scrub_all_of_their_secrets() {
     assert_eq!(Credential::Anonymous.scrub("text"), "text");
 }
 
-/// Requirement of §1.4 and the issue: 8 candidates out of 1,000 entries in 20 Secrets within 1 ms (optimized; a
-/// debug build is only held to the size of the result).
+/// The fastest of several rounds, as the machine may be busy; an unoptimized build keeps within it too.
 #[test]
 fn eight_candidates_out_of_a_thousand_entries_take_less_than_a_millisecond() {
     let mut keychain = Keychain::default();
@@ -178,5 +177,7 @@ fn eight_candidates_out_of_a_thousand_entries_take_less_than_a_millisecond() {
         })
         .min()
         .unwrap();
-    assert!(cfg!(debug_assertions) || fastest < std::time::Duration::from_millis(1), "{fastest:?}");
+    assert!(fastest < std::time::Duration::from_millis(1), "{fastest:?}");
 }
+
+mod stories;

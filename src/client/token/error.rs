@@ -231,3 +231,92 @@ impl Diagnose for TokenError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> String {
+        "auth.example.com".into()
+    }
+
+    fn answer() -> String {
+        "418 teapot".into()
+    }
+
+    /// One of each variant that can be made without a connection; the other two are in the tests of the exchange.
+    fn every_error() -> Vec<TokenError> {
+        vec![
+            TokenError::Rejected401 { host: host(), answer: answer() },
+            TokenError::Denied403 { host: host(), answer: answer() },
+            TokenError::Expired { registry: host(), at: jiff::Timestamp::UNIX_EPOCH },
+            TokenError::NotSendable { registry: host() },
+            TokenError::RateLimited { host: host(), answer: answer(), retry_after: None, anonymous: false },
+            TokenError::Unavailable {
+                host: host(),
+                answer: answer(),
+                retry_after: Some(Duration::from_secs(3)),
+            },
+            TokenError::Unexpected { host: host(), answer: answer() },
+            TokenError::UnsafeRealm { registry: host(), realm: "http://x/".into(), reason: "is not https" },
+            TokenError::NoChallenge { registry: host() },
+            TokenError::NoTokenInResponse { host: host() },
+            TokenError::MalformedTokenResponse { host: host(), problem: "with rubbish" },
+        ]
+    }
+
+    #[test]
+    fn the_codes_are_those_of_the_specification() {
+        let codes: Vec<&str> = every_error().iter().map(TokenError::code).collect();
+        assert_eq!(
+            codes,
+            [
+                "Rejected401",
+                "Denied403",
+                "expired",
+                "skipped",
+                "RateLimited",
+                "Unavailable",
+                "UnexpectedStatus",
+                "UnsafeRealm",
+                "NoChallenge",
+                "NoTokenInResponse",
+                "MalformedTokenResponse",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_first_four_are_about_the_credential() {
+        let about: Vec<bool> = every_error().iter().map(TokenError::is_about_the_credential).collect();
+        assert_eq!(about, [true, true, true, true, false, false, false, false, false, false, false]);
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_a_label_of_its_own() {
+        let mut labels: Vec<&str> = every_error().iter().map(Diagnose::label).collect();
+        assert!(labels.iter().all(|label| label.starts_with("registry_")), "{labels:?}");
+        let count = labels.len();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), count);
+    }
+
+    #[test]
+    fn every_message_names_the_host_and_every_misconfiguration_but_one_has_a_hint() {
+        for error in every_error() {
+            assert!(error.to_string().contains(&host()), "{error}");
+            let unexplained = matches!(error, TokenError::Unexpected { .. });
+            let misconfigured = error.class() == Class::Misconfigured;
+            assert_eq!(error.hint().is_some(), misconfigured && !unexplained, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_away_only_when_it_says_so_itself() {
+        for error in every_error() {
+            let away = matches!(error, TokenError::Unavailable { .. });
+            assert_eq!((error.host_away().is_some(), error.retry_after().is_some()), (away, away), "{error}");
+        }
+    }
+}

@@ -546,3 +546,112 @@ fn nothing_about_a_request_or_an_authorization_prints_a_secret() {
     let text = format!("{:?} {authorization:?}", request("r", &[], &[], &credential));
     assert!(!text.contains("canary") && !text.contains(&STANDARD.encode("user:canary-password")), "{text}");
 }
+
+#[tokio::test]
+async fn an_identity_token_answers_a_basic_challenge_with_what_it_has() {
+    let challenges = challenges(&["Basic realm=\"x\""]);
+    let login = Login { username: "user".into(), password: "canary-password".into() };
+    for (credential, expected) in
+        [(identity(Some(login)), "user:canary-password"), (identity(None), "<token>:canary-identity")]
+    {
+        let authorization = exchange_with("reg.example.com", &challenges, &credential).await.unwrap();
+        assert_eq!(sent(&authorization), basic_header(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_sent_byte_for_byte_whatever_the_bytes_are() {
+    for password in [&b"p:a"[..], b"\xff\xfe", b"{\n  \"client_email\": \"a@b\"\n}\n", b" blank "] {
+        let login = Login { username: "_json_key".into(), password: Redacted::from(password) };
+        let service = Service::answering(200, TOKEN).await;
+        service.exchange(&Credential::Basic(login)).await.unwrap();
+        let expected = [b"_json_key:", password].concat();
+        assert_eq!(service.seen()[0].authorization, format!("Basic {}", STANDARD.encode(expected)));
+    }
+}
+
+#[tokio::test]
+async fn a_mount_asks_for_the_target_first_and_for_the_source_to_read() {
+    let service = Service::answering(200, TOKEN).await;
+    let (registry, challenges, credential) = (service.registry(), service.bearer(""), basic());
+    let scopes = [push_to("sigs"), Scope { path: "a".into(), push: false }];
+    exchange(&client(), &request(&registry, &challenges, &scopes, &credential), now()).await.unwrap();
+    let expected = ["repository:sigs:pull,push", "repository:a:pull"];
+    assert_eq!(service.seen()[0].parameters("scope"), expected);
+}
+
+#[tokio::test]
+async fn without_scopes_none_is_asked_for() {
+    let service = Service::answering(200, TOKEN).await;
+    let (registry, challenges) = (service.registry(), service.bearer(""));
+    for credential in [basic(), identity(None)] {
+        exchange(&client(), &request(&registry, &challenges, &[], &credential), now()).await.unwrap();
+    }
+    assert!(service.seen().iter().all(|seen| seen.parameters("scope").is_empty()));
+}
+
+#[tokio::test]
+async fn a_registry_behind_a_name_may_use_a_realm_in_the_network_where_it_was_reached() {
+    let service = Service::answering(200, TOKEN).await;
+    let (challenges, scopes, credential) = (service.bearer(""), [push_to("sigs")], basic());
+    let mut request = request("registry.internal", &challenges, &scopes, &credential);
+    assert_eq!(exchange(&client(), &request, now()).await.unwrap_err().code(), "UnsafeRealm");
+    request.registry_address = Some(service.address.ip());
+    assert!(exchange(&client(), &request, now()).await.is_ok());
+    assert_eq!(service.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn the_token_of_one_tenant_is_never_given_to_another() {
+    const TENANTS: usize = 64;
+    let service = Service::start(|seen| {
+        let (account, scope) = (seen.parameters("account").concat(), seen.parameters("scope").concat());
+        let expected = basic_header(&format!("{account}:password-of-{account}"));
+        let rightful = seen.authorization == expected && scope == format!("repository:{account}:pull,push");
+        if rightful {
+            (200, Vec::new(), format!(r#"{{"token":"for-{account}"}}"#))
+        } else {
+            (401, Vec::new(), String::new())
+        }
+    })
+    .await;
+    let (http, registry, challenges) = (client(), service.registry(), service.bearer(""));
+    let mut exchanges = JoinSet::new();
+    for tenant in 0..TENANTS {
+        let (http, registry, challenges) = (http.clone(), registry.clone(), challenges.clone());
+        exchanges.spawn(async move {
+            let name = format!("tenant-{tenant}");
+            let password = format!("password-of-{name}");
+            let credential =
+                Credential::Basic(Login { username: name.clone(), password: password.as_str().into() });
+            let scopes = [push_to(&name)];
+            let authorization =
+                exchange(&http, &request(&registry, &challenges, &scopes, &credential), now()).await.unwrap();
+            assert_eq!(sent(&authorization), format!("Bearer for-{name}"));
+        });
+    }
+    assert_eq!(exchanges.join_all().await.len(), TENANTS);
+    assert_eq!(service.seen().len(), TENANTS);
+}
+
+#[tokio::test]
+async fn a_service_that_breaks_off_in_the_middle_is_away() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let registry = listener.local_addr().unwrap().to_string();
+    let challenges = challenges(&[&format!(r#"Bearer realm="http://{registry}/token""#)]);
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0, "there is a request");
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"token\":").await.unwrap();
+    });
+    let error = exchange_with(&registry, &challenges, &basic()).await.unwrap_err();
+    assert_eq!((error.code(), error.class()), ("Unavailable", Class::Temporary));
+}
+
+#[tokio::test]
+async fn a_redirect_without_a_location_is_no_token() {
+    let service = Service::answering(302, TOKEN).await;
+    assert_eq!(service.exchange(&basic()).await.unwrap_err().code(), "UnexpectedStatus");
+}

@@ -64,6 +64,7 @@ fn every_row_of_the_matching_table() {
         (26, "reg.example.com/ns/i", "reg.example.com/ns", No),
         (27, "REG.example.com", "reg.example.com/x", Yes),
         (28, "reg.example.com.", "reg.example.com/x", Yes),
+        (28, "reg.example.com.:5000", "reg.example.com:5000/x", Yes),
         (29, "127.0.0.1:5000", "127.0.0.1:5000/x", Yes),
         (29, "[::1]:5000", "[::1]:5000/x", Yes),
         (30, "10.0.*.1", "10.0.3.1/x", Yes),
@@ -219,3 +220,5 @@ fn keys_are_shown_without_userinfo_and_query() {
     assert!(!error.to_string().contains("canary") && !format!("{error:?}").contains("canary"), "{error}");
     assert_eq!(shown(&"x".repeat(5000)).len(), 200);
 }
+
+mod oracle;
