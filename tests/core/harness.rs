@@ -1,9 +1,13 @@
 //! The harness itself: its servers are real, refuse what they should, and end with the test.
 
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
 
 use crate::support::{
     Access, Authentication, Cluster, Completion, Cosign, Crane, Distribution, Hallmark, PlainRegistry,
@@ -37,7 +41,7 @@ async fn a_service_account_has_the_rights_that_rbac_gives_and_is_counted_in_the_
     let config = Kubeconfig::read_from(kubeconfig).unwrap();
     let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
     let client = kube::Client::try_from(config).unwrap();
-    let secrets = kube::Api::<k8s_openapi::api::core::v1::Secret>::namespaced(client, &namespace);
+    let secrets = Api::<Secret>::namespaced(client, &namespace);
     let refused = secrets.get("any").await.unwrap_err();
     assert!(matches!(refused, kube::Error::Api(status) if status.code == 403));
 
@@ -141,6 +145,56 @@ async fn a_dropped_server_is_gone() {
     assert!(tokio::net::TcpStream::connect(host).await.is_err());
 }
 
+/// This test binary as a child that runs one of its tests, ignored ones too.
+async fn run_alone(test: &str, environment: &[(&str, &Path)]) -> Output {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--include-ignored", "--exact", "--nocapture", test]).envs(environment.iter().copied());
+    tokio::task::spawn_blocking(move || child.output()).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_missing_server_is_said_in_one_sentence_with_the_remedy() {
+    let empty = tempfile::tempdir().unwrap();
+    let output = run_alone("harness::a_dropped_server_is_gone", &[("HALLMARK_CACHE", empty.path())]).await;
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("bin/registry is missing: run hack/install"), "{said}");
+}
+
+#[tokio::test]
+async fn a_service_account_names_registry_secrets() {
+    let cluster = Cluster::shared().await;
+    let namespace = cluster.namespace("secrets").await;
+    let access = Access { host: "127.0.0.1:1".to_owned(), ca: None, login: Some(login("user", "word")) };
+    cluster.registry_secret(&namespace, "push", &access).await;
+    cluster.set_pull_secrets(&namespace, "default", &["push"]).await;
+    cluster.set_secrets(&namespace, "default", &["other", "push"]).await;
+    let client = cluster.client().await;
+    let secret = Api::<Secret>::namespaced(client.clone(), &namespace).get("push").await.unwrap();
+    let config: Value = serde_json::from_slice(&secret.data.unwrap()[".dockerconfigjson"].0).unwrap();
+    assert_eq!(config["auths"]["127.0.0.1:1"]["auth"], "dXNlcjp3b3Jk");
+    let account = Api::<ServiceAccount>::namespaced(client, &namespace).get("default").await.unwrap();
+    assert_eq!(account.image_pull_secrets.unwrap()[0].name, "push");
+    assert_eq!(account.secrets.unwrap()[1].name.as_deref(), Some("push"));
+}
+
+#[tokio::test]
+async fn a_run_of_the_older_version_is_taken_and_completed_too() {
+    let cluster = Cluster::shared().await;
+    let namespace = cluster.namespace("older").await;
+    let run = json!({
+        "apiVersion": "tekton.dev/v1beta1", "kind": "TaskRun",
+        "metadata": {"name": "mytaskrun", "namespace": namespace, "annotations": {"a/b": "c"}},
+        "spec": {"taskRef": {"name": "mytask"}, "podTemplate": {"imagePullSecrets": [{"name": "creds"}]}},
+    });
+    cluster.create(&run).await;
+    let run = cluster.complete(&namespace, "mytaskrun", &Completion::failure()).await;
+    assert_eq!(run.data["spec"]["podTemplate"]["imagePullSecrets"][0]["name"], "creds");
+    assert_eq!(run.data["status"]["conditions"][0]["status"], "False");
+    assert_eq!(run.data["status"]["taskSpec"]["steps"][0]["name"], "build");
+    assert_eq!(cluster.annotation(&namespace, "mytaskrun", "a/b", Duration::from_secs(5)).await, "c");
+}
+
 /// Runs only as the child of the test below: it starts a server and dies without any clean-up.
 #[tokio::test]
 #[ignore = "the other half of a_server_ends_when_the_test_process_is_killed"]
@@ -152,9 +206,7 @@ async fn start_a_server_and_abort() {
 
 #[tokio::test]
 async fn a_server_ends_when_the_test_process_is_killed() {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--ignored", "--exact", "harness::start_a_server_and_abort", "--nocapture"]);
-    let output = tokio::task::spawn_blocking(move || child.output()).await.unwrap().unwrap();
+    let output = run_alone("harness::start_a_server_and_abort", &[]).await;
     assert!(!output.status.success());
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let host = printed.split("listening on ").nth(1).unwrap().split_once(".\n").unwrap().0.to_owned();

@@ -3,6 +3,7 @@
 //! completes runs through their status.
 
 mod audit;
+mod secret;
 mod task_run;
 
 pub use audit::Audited;

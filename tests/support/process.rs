@@ -200,3 +200,85 @@ pub async fn eventually<T>(what: &str, limit: Duration, condition: impl AsyncFn(
         tokio::time::sleep(POLL).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> (tempfile::TempDir, Server) {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::spawn("script", Command::new("sh").args(["-c", script]), folder.path());
+        (folder, server)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_start_is_reported_with_its_log() {
+        let (_folder, mut server) = shell("echo cannot do it >&2; exit 7");
+        let failure = server.ready(async || false).await.unwrap_err();
+        assert!(failure.report.contains("script ended with exit status: 7"), "{}", failure.report);
+        assert!(failure.report.ends_with("cannot do it"), "{}", failure.report);
+        assert!(!failure.port_taken);
+    }
+
+    #[tokio::test]
+    async fn a_start_is_tried_again_when_somebody_took_its_port() {
+        let tries = std::cell::Cell::new(0);
+        let attempt = async |port_taken| {
+            tries.set(tries.get() + 1);
+            if tries.get() == 3 {
+                Ok(tries.get())
+            } else {
+                Err(StartFailure { report: String::new(), port_taken })
+            }
+        };
+        assert_eq!(start(async || attempt(true).await).await, 3);
+        let (_folder, mut server) = shell("echo listen: address already in use; exit 1");
+        assert!(server.ready(async || false).await.unwrap_err().port_taken);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "broken for good")]
+    async fn a_start_that_fails_for_another_reason_is_not_tried_again() {
+        let tries = std::cell::Cell::new(0);
+        start(async || {
+            tries.set(tries.get() + 1);
+            assert_eq!(tries.get(), 1, "tried again");
+            Err::<(), _>(StartFailure { report: "broken for good".to_owned(), port_taken: false })
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn terminate_lets_a_server_finish_and_drop_does_not() {
+        let ending = "trap 'echo finished; exit 3' TERM; echo up; while :; do sleep 0.01; done";
+        let (folder, mut server) = shell(ending);
+        let log = folder.path().join("script.log");
+        let text = async || fs::read_to_string(&log).unwrap();
+        server.ready(async || text().await.contains("up")).await.unwrap();
+        assert_eq!(server.terminate().code(), Some(3));
+        assert_eq!(text().await, "up\nfinished\n");
+
+        let (folder, mut server) = shell(ending);
+        let log = folder.path().join("script.log");
+        server.ready(async || fs::read_to_string(&log).unwrap().contains("up")).await.unwrap();
+        drop(server);
+        assert_eq!(fs::read_to_string(&log).unwrap(), "up\n");
+    }
+
+    #[tokio::test]
+    async fn a_tool_is_reported_with_its_code_and_both_outputs() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo out; echo err >&2; exit 4"]);
+        let finished = run(command).await.failed();
+        assert_eq!(
+            (finished.code, finished.stdout.as_str(), finished.stderr.as_str()),
+            (Some(4), "out\n", "err\n")
+        );
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "still not: the moon is green")]
+    async fn what_never_comes_is_named() {
+        eventually("the moon is green", Duration::from_millis(30), async || None::<()>).await;
+    }
+}

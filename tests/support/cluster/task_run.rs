@@ -1,10 +1,13 @@
 //! TaskRuns, completed as Tekton's controller would complete them.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::{Cluster, resource};
+use crate::support::eventually;
 
 /// How a run ends.
 #[derive(Debug, Clone)]
@@ -74,14 +77,17 @@ impl Completion {
     }
 }
 
+fn one_step() -> Value {
+    json!({"steps": [{"name": "build", "image": "busybox", "script": "true"}]})
+}
+
 impl Cluster {
     /// Creates a TaskRun of one step in `namespace`, running as its `default` service account.
     pub async fn create_task_run(&self, namespace: &str, name: &str) -> DynamicObject {
         self.create(&json!({
             "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
             "metadata": {"name": name, "namespace": namespace},
-            "spec": {"serviceAccountName": "default", "taskSpec":
-                {"steps": [{"name": "build", "image": "busybox", "script": "true"}]}},
+            "spec": {"serviceAccountName": "default", "taskSpec": one_step()},
         }))
         .await
     }
@@ -89,7 +95,9 @@ impl Cluster {
     /// Completes a TaskRun through its status, and answers it as it is then.
     pub async fn complete(&self, namespace: &str, name: &str, completion: &Completion) -> DynamicObject {
         let runs = self.task_runs(namespace).await;
-        let spec = runs.get(name).await.unwrap().data["spec"]["taskSpec"].clone();
+        let inline = runs.get(name).await.unwrap().data["spec"]["taskSpec"].clone();
+        // A run that refers to a task gets the task's specification from Tekton.
+        let spec = if inline.is_null() { one_step() } else { inline };
         let patch = Patch::Merge(json!({"status": completion.status(&spec, Timestamp::now())}));
         runs.patch_status(name, &PatchParams::default(), &patch).await.unwrap()
     }
@@ -103,6 +111,15 @@ impl Cluster {
     ) -> DynamicObject {
         self.create_task_run(namespace, name).await;
         self.complete(namespace, name, completion).await
+    }
+
+    /// The value of an annotation of a TaskRun, as soon as it is there.
+    pub async fn annotation(&self, namespace: &str, name: &str, key: &str, limit: Duration) -> String {
+        let runs = self.task_runs(namespace).await;
+        eventually(&format!("{namespace}/{name} has {key}"), limit, async || {
+            runs.get(name).await.unwrap().metadata.annotations?.remove(key)
+        })
+        .await
     }
 
     /// The TaskRuns of a namespace.

@@ -2,18 +2,19 @@
 //!
 //! Nothing is read of a request before its token was found to grant it; no lock is held while reading.
 
+mod upload;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, LOCATION, RANGE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, Method, StatusCode};
 use serde_json::json;
@@ -31,7 +32,6 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-diges
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const OCI_FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
-const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 /// The service of the registry that listens at `address`.
 pub(super) fn router(address: SocketAddr, users: Vec<User>, log: Arc<RequestLog>) -> Router {
@@ -208,60 +208,6 @@ impl Registry {
         answer.headers_mut().extend(filters);
         answer
     }
-
-    /// `POST` with a digest is the whole blob; without, it begins an upload.
-    async fn begin_upload(&self, repository: &str, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        if let Some(digest) = digest_parameter(parts)? {
-            let blob = read(body, self.limits.blob).await?;
-            self.content().put_blob(repository, digest, blob)?;
-            return Ok(created(repository, &digest));
-        }
-        let mut name = [0; 16];
-        rand::fill(&mut name).map_err(|_| Refusal::Internal)?;
-        let id = hex::encode(name);
-        self.content().begin_upload(repository, id.clone())?;
-        Ok(accepted(StatusCode::ACCEPTED, repository, &id, 0))
-    }
-
-    async fn upload(
-        &self,
-        repository: &str,
-        id: &str,
-        method: &Method,
-        parts: &Parts,
-        body: Body,
-    ) -> Result<Response, Refusal> {
-        match *method {
-            Method::GET => {
-                let uploaded = self.content().uploaded(repository, id)?;
-                Ok(accepted(StatusCode::NO_CONTENT, repository, id, uploaded))
-            }
-            Method::PATCH => {
-                let uploaded = self.append(repository, id, parts, body).await?;
-                Ok(accepted(StatusCode::ACCEPTED, repository, id, uploaded))
-            }
-            Method::PUT => {
-                let digest = digest_parameter(parts)?.ok_or(Refusal::DigestInvalid)?;
-                self.append(repository, id, parts, body).await?;
-                self.content().finish_upload(repository, id, digest)?;
-                Ok(created(repository, &digest))
-            }
-            Method::DELETE => {
-                self.content().cancel_upload(repository, id)?;
-                Ok(empty(StatusCode::NO_CONTENT, []))
-            }
-            _ => Err(Refusal::Unsupported),
-        }
-    }
-
-    async fn append(&self, repository: &str, id: &str, parts: &Parts, body: Body) -> Result<usize, Refusal> {
-        let start = match parts.headers.get(CONTENT_RANGE) {
-            Some(range) => Some(range_start(range).ok_or(Refusal::RangeInvalid)?),
-            None => None,
-        };
-        let chunk = read(body, self.limits.blob).await?;
-        self.content().append(repository, id, start, &chunk)
-    }
 }
 
 /// A whole body, within `limit` bytes and [`BODY_TIME`].
@@ -292,16 +238,6 @@ fn parameters<'p>(parts: &'p Parts, name: &'p str) -> impl Iterator<Item = Strin
         .map(|(_, value)| value.into_owned())
 }
 
-fn digest_parameter(parts: &Parts) -> Result<Option<Digest>, Refusal> {
-    let text = parameters(parts, "digest").next();
-    text.map(|text| text.parse().map_err(|_| Refusal::DigestInvalid)).transpose()
-}
-
-/// The first number of `Content-Range: START-END`.
-fn range_start(range: &http::HeaderValue) -> Option<usize> {
-    range.to_str().ok()?.trim_start_matches("bytes ").split_once('-')?.0.parse().ok()
-}
-
 fn content_answer(parts: &Parts, media_type: &str, digest: &Digest, content: Bytes) -> Response {
     let headers = [
         (CONTENT_TYPE, media_type.to_owned()),
@@ -309,15 +245,4 @@ fn content_answer(parts: &Parts, media_type: &str, digest: &Digest, content: Byt
         (CONTENT_DIGEST, digest.to_string()),
     ];
     bytes(StatusCode::OK, headers, if parts.method == Method::HEAD { Bytes::new() } else { content })
-}
-
-fn created(repository: &str, digest: &Digest) -> Response {
-    let location = format!("/v2/{repository}/blobs/{digest}");
-    empty(StatusCode::CREATED, [(LOCATION, location), (CONTENT_DIGEST, digest.to_string())])
-}
-
-fn accepted(status: StatusCode, repository: &str, id: &str, uploaded: usize) -> Response {
-    let location = format!("/v2/{repository}/blobs/uploads/{id}");
-    let range = format!("0-{}", uploaded.saturating_sub(1));
-    empty(status, [(LOCATION, location), (RANGE, range), (UPLOAD_UUID, id.to_owned())])
 }
