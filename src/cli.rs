@@ -14,8 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::{Class, Diagnose};
-use crate::telemetry::{self, LogFormat, chain};
+use crate::error::{Class, Diagnose, chain};
+use crate::telemetry::{self, LogFormat};
 
 /// Signs what Tekton builds and pushes the signatures to the registry.
 #[derive(Debug, Parser)]

@@ -12,6 +12,7 @@ pub mod kubernetes;
 pub mod jwt;
 pub mod matching;
 pub mod named;
+pub mod objects;
 pub mod outcome;
 pub mod problem;
 pub mod report;

@@ -17,7 +17,7 @@ use super::runs::RunError;
 use crate::artifact::Unusable;
 use crate::error::Diagnose;
 use crate::flow::outcome::{Entry, Error, Outcome, State};
-use crate::telemetry::chain;
+use crate::error::chain;
 use crate::telemetry::metrics::{Cause, Metrics};
 use crate::tekton::head::RunKey;
 use event::Events;

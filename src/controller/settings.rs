@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::error::Diagnose as _;
 use crate::signature;
 use crate::signature::key::keyring::KeyRing;
-use crate::telemetry::chain;
+use crate::error::chain;
 use crate::telemetry::metrics::Metrics;
 
 /// How often ConfigMap, Secret or directory are looked at: a change is in force within this time.

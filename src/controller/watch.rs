@@ -211,6 +211,6 @@ async fn line(stream: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    crate::telemetry::chain(error)
+    crate::error::chain(error)
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::artifact::{Artifact, Unusable};
-use crate::error::{About, Class, Diagnose};
+use crate::error::{About, Class, Diagnose, chain};
 use crate::storage::Stored;
+use crate::tekton::record::OutcomeEntry;
 use crate::{payload, signature, storage};
 
 /// The result of one attempt on one run.
@@ -37,6 +38,24 @@ impl Entry {
     /// An entry that concerns no store.
     pub(super) fn without_store(artifact: Artifact, state: State) -> Self {
         Self { artifact, store: "", reference: String::new(), signer: String::new(), state }
+    }
+}
+
+/// As the annotation tells it.
+impl From<&Entry> for OutcomeEntry {
+    fn from(entry: &Entry) -> Self {
+        let (result, reason) = match &entry.state {
+            State::Stored(_) => ("stored", String::new()),
+            State::Present => ("present", String::new()),
+            State::Skipped(reason) => ("skipped", (*reason).to_owned()),
+            State::Failed(error) => ("failed", chain(error)),
+        };
+        let (artifact, digest) = match &entry.artifact {
+            Artifact::Image(image) => (image.repository.to_string(), image.digest.to_string()),
+            run @ Artifact::Run(_) => (run.to_string(), String::new()),
+        };
+        let (store, reference, signer) = (entry.store.to_owned(), entry.reference.clone(), entry.signer.clone());
+        Self { artifact, digest, store, reference, signer, result, reason }
     }
 }
 

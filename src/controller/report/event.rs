@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use crate::telemetry::chain;
+use crate::error::chain;
 use crate::tekton::head::RunKey;
 
 /// The API server takes 1,024 bytes.

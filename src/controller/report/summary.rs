@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use super::super::decide::Reason;
 use super::super::queue::Next;
 use super::super::retry::Verdict;
-use crate::artifact::Artifact;
 use crate::flow::outcome::{Entry, Outcome, State};
 use crate::storage::Stored;
-use crate::telemetry::chain;
 use crate::tekton::head::RunKey;
 use crate::tekton::record::{self, OutcomeEntry};
 
@@ -41,7 +39,7 @@ impl Summary {
             given_up,
             next,
             attempts,
-            entries: outcome.entries.iter().map(told).chain(outcome.unusable.iter().map(told_unusable)).collect(),
+            entries: outcome.entries.iter().map(OutcomeEntry::from).chain(outcome.unusable.iter().map(told_unusable)).collect(),
             stored: receipts.iter().flat_map(|receipt| receipt.annotations.clone()).collect(),
             credential: receipts.iter().find_map(|receipt| receipt.credential.clone()),
         }
@@ -109,21 +107,6 @@ fn receipt(entry: &Entry) -> Option<&Stored> {
         State::Stored(stored) => Some(stored),
         _ => None,
     }
-}
-
-fn told(entry: &Entry) -> OutcomeEntry {
-    let (result, reason) = match &entry.state {
-        State::Stored(_) => ("stored", String::new()),
-        State::Present => ("present", String::new()),
-        State::Skipped(reason) => ("skipped", (*reason).to_owned()),
-        State::Failed(error) => ("failed", chain(error)),
-    };
-    let (artifact, digest) = match &entry.artifact {
-        Artifact::Image(image) => (image.repository.to_string(), image.digest.to_string()),
-        run @ Artifact::Run(_) => (run.to_string(), String::new()),
-    };
-    let (store, reference) = (entry.store.to_owned(), entry.reference.clone());
-    OutcomeEntry { artifact, digest, store, reference, signer: entry.signer.clone(), result, reason }
 }
 
 fn told_unusable(unusable: &crate::artifact::Unusable) -> OutcomeEntry {
