@@ -201,7 +201,7 @@ pub(super) static SECTIONS: &[Section] = &[
         Key::own("registry.max-candidates", &Count(|c| &mut c.registry.max_candidates, 1..=64),
             "How many credentials are tried for one target in one attempt."),
         Key::own("registry.controller-credentials", &Any(|c| &mut c.registry.controller_credentials),
-            "Whether the agent's own registry credentials may serve a run that has none of its own."),
+            "Whether the agent's own registry credentials may serve a run, after the run's own."),
         Key::own("registry.controller-credentials.allow", &Any(|c| &mut c.registry.allow),
             "With `allowlist`: which namespaces they serve for which repositories."),
         Key::own("registry.run-identity", &Any(|c| &mut c.registry.run_identity),
