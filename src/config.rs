@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod choice;
 mod default;
+mod duration;
 mod field;
 mod finding;
 mod key;
@@ -55,7 +56,7 @@ pub struct Config {
     pub timestamp_url: Option<String>,
     /// How runs are worked off.
     pub signing: Signing,
-    /// Which runs are signed.
+    /// What is signed.
     pub selection: Selection,
     /// How registries are met.
     pub registry: Registry,

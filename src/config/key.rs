@@ -80,7 +80,7 @@ pub(super) static SECTIONS: &[Section] = &[
             "Where the signature of an image is stored."),
         Key::chains("artifacts.oci.signer", &Any(|c| &mut c.oci.signer),
             "What signs images; `none` leaves them unsigned, statements are not affected."),
-        Key::own("artifacts.oci.index-children", &Any(|c| &mut c.storage.oci.index_children),
+        Key::own("artifacts.oci.index-children", &Any(|c| &mut c.selection.index_children),
             "Signs the manifests that an image index lists, beside the index.").later(),
     ] },
     Section { title: "Provenance", keys: &[

@@ -1,6 +1,12 @@
 //! What `release.yaml` promises: it is made from `config/`, applies over Tekton Chains and back, grants the least,
 //! and meets the restricted pod security profile (Chains specification §1.2, credentials specification §12).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a missing field fails the test, as it should"
+)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
