@@ -165,7 +165,7 @@ fn selectors_are_those_of_chains_and_match_the_pod() {
 #[test]
 fn two_agents_never_run_at_once() {
     let spec = object("Deployment", "tekton-chains-controller")["spec"].clone();
-    assert_eq!(spec["strategy"], json!({"type": "Recreate", "rollingUpdate": null}));
+    assert_eq!(spec["strategy"], json!({"type": "Recreate"}));
     assert_eq!(spec["replicas"], 1);
 }
 
