@@ -4,7 +4,7 @@
 //! Guarantees: a [`Config`] is whole and valid, and built once for each version of the ConfigMap, so that one
 //! attempt sees one version. Keys of Chains keep their names, defaults and meaning. A value that Chains refuses
 //! is an error, and all errors come at once; what Chains passes over in silence is a warning with the value in
-//! effect ([`parse`]). What this build cannot do is known by name and fails only the artifacts that ask for it
+//! effect ([`Parsed`]). What this build cannot do is known by name and fails only the artifacts that ask for it
 //! ([`Config::unsupported_for`]). Must not: read a file, a cluster or an environment variable.
 
 use std::collections::{BTreeMap, BTreeSet};

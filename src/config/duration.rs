@@ -1,7 +1,7 @@
 //! Durations as Go writes them, since the ConfigMaps of the Tekton family do (`1h30m`, `300ms`).
 //!
 //! Guarantees: everything that Go's `ParseDuration` takes and that is not negative is taken with the same length,
-//! to the nanosecond where it has no fraction; nothing longer than Go's longest. Must not: decide whether a
+//! to the nanosecond for all that a setting can mean; nothing longer than Go's longest. Must not: decide whether a
 //! length makes sense.
 
 use std::time::Duration;

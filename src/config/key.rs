@@ -3,8 +3,8 @@
 //! Guarantees: parsing, messages and the reference all come from these rows; defaults come from
 //! `Config::default()`, types and allowed values from the field. Must not: decide what a value means.
 
+use super::Storage;
 use super::field::{Any, Count, Field, Words};
-use super::{PubSubProvider, Storage};
 
 /// One key of the ConfigMap.
 pub(super) struct Key {
@@ -116,7 +116,7 @@ pub(super) static SECTIONS: &[Section] = &[
             "Prefix of the notes' names; `tekton-<namespace>` when empty.").later(),
         Key::chains("storage.grafeas.notehint", &Any(|c| &mut c.storage.grafeas.note_hint),
             "Human readable name of the notes.").later(),
-        Key::chains("storage.pubsub.provider", &Any::<Option<PubSubProvider>>(|c| &mut c.storage.pubsub.provider),
+        Key::chains("storage.pubsub.provider", &Any(|c| &mut c.storage.pubsub.provider),
             "Broker of the storage `kafka`.").later(),
         Key::chains("storage.pubsub.topic", &Any(|c| &mut c.storage.pubsub.topic),
             "Topic of the storage `kafka`.").later(),
