@@ -4,13 +4,14 @@
 //! Guarantees: a [`Config`] is whole and valid, and built once for each version of the ConfigMap, so that one
 //! attempt sees one version. Keys of Chains keep their names, defaults and meaning. A value that Chains refuses
 //! is an error, and all errors come at once; what Chains passes over in silence is a warning with the value in
-//! effect ([`parse`]). What this build cannot do is known by name and fails only the artifacts that ask for it
+//! effect ([`Parsed`]). What this build cannot do is known by name and fails only the artifacts that ask for it
 //! ([`Config::unsupported_for`]). Must not: read a file, a cluster or an environment variable.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 mod choice;
 mod default;
+mod duration;
 mod field;
 mod finding;
 mod key;
@@ -55,7 +56,7 @@ pub struct Config {
     pub timestamp_url: Option<String>,
     /// How runs are worked off.
     pub signing: Signing,
-    /// Which runs are signed.
+    /// What is signed.
     pub selection: Selection,
     /// How registries are met.
     pub registry: Registry,

@@ -50,7 +50,6 @@ impl Default for OciStorage {
             encoding: Encoding::Dsse,
             also_bundle: false,
             require_image: true,
-            index_children: false,
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Guarantees: parsing, messages and the reference all come from these rows; defaults come from
 //! `Config::default()`, types and allowed values from the field. Must not: decide what a value means.
 
+use super::Storage;
 use super::field::{Any, Count, Field, Words};
-use super::{PubSubProvider, Storage};
 
 /// One key of the ConfigMap.
 pub(super) struct Key {
@@ -80,7 +80,7 @@ pub(super) static SECTIONS: &[Section] = &[
             "Where the signature of an image is stored."),
         Key::chains("artifacts.oci.signer", &Any(|c| &mut c.oci.signer),
             "What signs images; `none` leaves them unsigned, statements are not affected."),
-        Key::own("artifacts.oci.index-children", &Any(|c| &mut c.storage.oci.index_children),
+        Key::own("artifacts.oci.index-children", &Any(|c| &mut c.selection.index_children),
             "Signs the manifests that an image index lists, beside the index.").later(),
     ] },
     Section { title: "Provenance", keys: &[
@@ -116,7 +116,7 @@ pub(super) static SECTIONS: &[Section] = &[
             "Prefix of the notes' names; `tekton-<namespace>` when empty.").later(),
         Key::chains("storage.grafeas.notehint", &Any(|c| &mut c.storage.grafeas.note_hint),
             "Human readable name of the notes.").later(),
-        Key::chains("storage.pubsub.provider", &Any::<Option<PubSubProvider>>(|c| &mut c.storage.pubsub.provider),
+        Key::chains("storage.pubsub.provider", &Any(|c| &mut c.storage.pubsub.provider),
             "Broker of the storage `kafka`.").later(),
         Key::chains("storage.pubsub.topic", &Any(|c| &mut c.storage.pubsub.topic),
             "Topic of the storage `kafka`.").later(),
@@ -201,7 +201,7 @@ pub(super) static SECTIONS: &[Section] = &[
         Key::own("registry.max-candidates", &Count(|c| &mut c.registry.max_candidates, 1..=64),
             "How many credentials are tried for one target in one attempt."),
         Key::own("registry.controller-credentials", &Any(|c| &mut c.registry.controller_credentials),
-            "Whether the agent's own registry credentials may serve a run that has none of its own."),
+            "Whether the agent's own registry credentials may serve a run, after the run's own."),
         Key::own("registry.controller-credentials.allow", &Any(|c| &mut c.registry.allow),
             "With `allowlist`: which namespaces they serve for which repositories."),
         Key::own("registry.run-identity", &Any(|c| &mut c.registry.run_identity),

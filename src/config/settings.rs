@@ -56,8 +56,6 @@ pub struct OciStorage {
     pub also_bundle: bool,
     /// The image must be there before it is signed.
     pub require_image: bool,
-    /// The manifests that an image index lists are signed too.
-    pub index_children: bool,
 }
 
 /// Settings of the document database storage.
@@ -174,7 +172,7 @@ pub struct Signing {
     pub key_policy: Option<String>,
 }
 
-/// Which runs are signed.
+/// What is signed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Label selector in the form that `kubectl -l` takes.
@@ -183,6 +181,8 @@ pub struct Selection {
     pub max_age: Option<Duration>,
     /// Runs with another outcome are left alone.
     pub outcomes: Outcomes,
+    /// The manifests that an image index lists are signed too.
+    pub index_children: bool,
 }
 
 /// How registries are met.

@@ -74,7 +74,7 @@ impl Config {
 
     /// Settings that concern the signatures of images.
     fn of_images(&self) -> impl Iterator<Item = (String, &str)> {
-        self.storage.oci.index_children.then(|| ("artifacts.oci.index-children".into(), "true")).into_iter()
+        self.selection.index_children.then(|| ("artifacts.oci.index-children".into(), "true")).into_iter()
     }
 
     /// Keys that are set to something other than their default and that nothing reads yet.
