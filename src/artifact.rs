@@ -1,7 +1,7 @@
 //! What a completed run built: the run itself, about which there is a statement, and the images that its
 //! results name (Chains specification §3). Finding them is total: no run, however odd, fails it.
 //!
-//! Images of a PipelineRun's results are artifacts too, which they are not in Chains, unless a child's results
+//! Images of a `PipelineRun`'s results are artifacts too, which they are not in Chains, unless a child's results
 //! name the same digest: then they are signed with the child.
 
 pub mod digest;

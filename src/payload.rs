@@ -8,6 +8,8 @@ mod go_json;
 mod goldens;
 mod material;
 mod merged;
+#[cfg(test)]
+mod oracle;
 mod result_reference;
 mod simple_signing;
 mod slsa_v0_2;
@@ -33,7 +35,7 @@ pub enum Format {
     InToto,
     /// SLSA provenance v1.0 with every result as a by-product.
     SlsaV2Alpha3,
-    /// SLSA provenance v1.0 with build artifacts alone as subjects, and StepActions.
+    /// SLSA provenance v1.0 with build artifacts alone as subjects, and `StepActions`.
     SlsaV2Alpha4,
 }
 
@@ -42,7 +44,7 @@ pub enum Format {
 pub enum BuildType {
     /// What verifiers of any build system understand.
     Slsa,
-    /// That, and Tekton's own: labels, annotations, TaskRuns whole.
+    /// That, and Tekton's own: labels, annotations, `TaskRuns` whole.
     SlsaTekton,
 }
 
@@ -53,7 +55,7 @@ pub struct Provenance {
     pub builder_id: String,
     /// How SLSA v1.0 is filled in: `builddefinition.buildtype`.
     pub build_type: BuildType,
-    /// Whether a PipelineRun's statement looks into its TaskRuns.
+    /// Whether a `PipelineRun`'s statement looks into its `TaskRuns`.
     pub deep_inspection: bool,
 }
 
@@ -106,7 +108,7 @@ impl Diagnose for Error {
 }
 
 impl Format {
-    /// As the ConfigMap writes it.
+    /// As the `ConfigMap` writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SimpleSigning => "simplesigning",
@@ -116,7 +118,7 @@ impl Format {
         }
     }
 
-    /// Reads the ConfigMap's text.
+    /// Reads the `ConfigMap`'s text.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "simplesigning" => Some(Self::SimpleSigning),

@@ -1,4 +1,4 @@
-//! Tekton's own artifacts API: `status.artifacts` of a TaskRun, and `inputs` and `outputs` of its steps. Chains
+//! Tekton's own artifacts API: `status.artifacts` of a `TaskRun`, and `inputs` and `outputs` of its steps. Chains
 //! does not read it (Chains specification §3.7); here a `buildOutput` is a subject, another output a
 //! by-product and an input a dependency.
 

@@ -121,11 +121,10 @@ fn pair(pair: &hint::Pair<'_>) -> Option<Unusable> {
 fn output(result: &RunResult<'_>) -> Option<Unusable> {
     let (uri, digest) = (result.value.property("uri"), result.value.property("digest"));
     let reason = match hint::build_artifact(result) {
-        hint::BuildArtifact::No => return None,
         hint::BuildArtifact::Yes if ["oci://", "docker://"].iter().any(|scheme| uri.starts_with(scheme)) => {
             reference(NamedImage::of(uri, digest))?
         }
-        hint::BuildArtifact::Yes => return None,
+        hint::BuildArtifact::Yes | hint::BuildArtifact::No => return None,
         hint::BuildArtifact::Malformed => match (&result.value, uri, digest) {
             (ParamValue::Object(_), "", _) => Reason::NoProperty("uri"),
             (ParamValue::Object(_), _, "") => Reason::NoProperty("digest"),

@@ -41,7 +41,7 @@ fn normal(mut statement: Value) -> Value {
 }
 
 /// Paths at which two values differ.
-fn differences(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
+pub(super) fn differences(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
     match (ours, theirs) {
         (Value::Object(ours), Value::Object(theirs)) => {
             let keys: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();

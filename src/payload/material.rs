@@ -29,7 +29,7 @@ pub(super) fn add_task_inputs(merged: &mut Merged, run: &TaskRun) {
     }
 }
 
-/// Sources and inputs that the results of a task's StepActions name; a URL in one step has nothing to do with
+/// Sources and inputs that the results of a task's `StepActions` name; a URL in one step has nothing to do with
 /// a commit in another.
 pub(super) fn add_step_inputs(merged: &mut Merged, run: &TaskRun) {
     for step in run.steps() {
@@ -68,8 +68,8 @@ fn add_git<'a>(merged: &mut Merged, named: impl Iterator<Item = RunResult<'a>>) 
         return;
     }
     let scheme = if url.starts_with("git+") { "" } else { "git+" };
-    let suffix = if url.ends_with(".git") { "" } else { ".git" };
-    merged.add(&format!("{scheme}{url}{suffix}"), [("sha1", commit)]);
+    let bare = url.strip_suffix(".git").unwrap_or(&url);
+    merged.add(&format!("{scheme}{bare}.git"), [("sha1", commit)]);
 }
 
 fn add_inputs(merged: &mut Merged, results: &[RunResult<'_>]) {

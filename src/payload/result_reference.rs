@@ -11,7 +11,9 @@ pub(super) fn tasks_used(task: &Value) -> Vec<&str> {
     let matrix = task.child("matrix");
     let included = matrix.list("include").iter().map(|include| include.list("params"));
     for params in [task.list("params"), matrix.list("params")].into_iter().chain(included) {
-        params.iter().for_each(|param| add_texts(param.child("value"), &mut texts));
+        for param in params {
+            add_texts(param.child("value"), &mut texts);
+        }
     }
     for condition in task.list("when") {
         texts.extend([condition.text("input"), condition.text("cel")]);

@@ -59,7 +59,7 @@ struct Metadata<'a> {
     finished_on: Option<Timestamp>,
 }
 
-/// in-toto's ResourceDescriptor, as far as it is used here.
+/// in-toto's `ResourceDescriptor`, as far as it is used here.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Descriptor {

@@ -17,10 +17,14 @@ pub(super) fn subjects(completed: &CompletedRun, format: Format, children: &[Exe
         (Run::Task(run), _) => add_named_by_task(&mut merged, run),
         (Run::Pipeline(_), Format::SlsaV2Alpha4) => {
             add_build_artifacts(&mut merged, &results);
-            children.iter().for_each(|child| add_build_artifacts_of_task(&mut merged, child.run));
+            for child in children {
+                add_build_artifacts_of_task(&mut merged, child.run);
+            }
         }
         (Run::Pipeline(_), _) => {
-            children.iter().for_each(|child| add_named_by_task(&mut merged, child.run));
+            for child in children {
+                add_named_by_task(&mut merged, child.run);
+            }
             add_named(&mut merged, &results);
         }
     }

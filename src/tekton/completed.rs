@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::{Kind, Run, TaskRun};
 
-/// A run that has ended, with the TaskRuns that a PipelineRun made.
+/// A run that has ended, with the `TaskRuns` that a `PipelineRun` made.
 #[derive(Debug, Clone)]
 pub struct CompletedRun {
     run: Run,
@@ -49,7 +49,7 @@ impl CompletedRun {
         &self.run
     }
 
-    /// TaskRuns of a PipelineRun, as far as they are known.
+    /// `TaskRuns` of a `PipelineRun`, as far as they are known.
     pub fn children(&self) -> &[TaskRun] {
         &self.children
     }

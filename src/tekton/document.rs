@@ -1,4 +1,4 @@
-//! What TaskRuns and PipelineRuns have in common: the object as the cluster holds it, with readings of its
+//! What `TaskRuns` and `PipelineRuns` have in common: the object as the cluster holds it, with readings of its
 //! parts. The JSON is kept once and read in place, since some statements hold it whole (Chains specification
 //! §4.3). What signing itself changes on a run is dropped from that JSON, so that a statement made again is
 //! the same statement, and does not grow by those before it (defect D15 of §8.1).

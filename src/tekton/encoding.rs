@@ -14,15 +14,15 @@ use super::schema::{self, Field, Shape, Structure};
 /// Types of Tekton that statements hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Type {
-    /// A whole TaskRun.
+    /// A whole `TaskRun`.
     TaskRun,
-    /// The `spec` of a TaskRun.
+    /// The `spec` of a `TaskRun`.
     TaskRunSpec,
-    /// The `spec` of a PipelineRun.
+    /// The `spec` of a `PipelineRun`.
     PipelineRunSpec,
     /// A reference to a task.
     TaskRef,
-    /// A result of a TaskRun.
+    /// A result of a `TaskRun`.
     TaskRunResult,
     /// The feature flags of Tekton that applied to a run.
     FeatureFlags,

@@ -1,4 +1,4 @@
-//! The tasks of a PipelineRun that were run, in the order of its pipeline (Chains specification §3.6).
+//! The tasks of a `PipelineRun` that were run, in the order of its pipeline (Chains specification §3.6).
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +8,10 @@ use super::completed::CompletedRun;
 use super::fields::Fields;
 use super::{Run, TaskRun};
 
-/// Label by which a TaskRun names its task in the pipeline.
+/// Label by which a `TaskRun` names its task in the pipeline.
 const PIPELINE_TASK: &str = "tekton.dev/pipelineTask";
 
-/// A task of a pipeline with one TaskRun that ran it; a matrix or a retry makes several.
+/// A task of a pipeline with one `TaskRun` that ran it; a matrix or a retry makes several.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExecutedTask<'a> {
     /// Its definition in the pipeline.

@@ -1,4 +1,4 @@
-//! Steps and sidecars of a TaskRun as its status reports them, with their definitions.
+//! Steps and sidecars of a `TaskRun` as its status reports them, with their definitions.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::document::RefSource;
 use super::fields::Fields;
 use super::param::RunResult;
 
-/// One step of a TaskRun that was run, or was to be.
+/// One step of a `TaskRun` that was run, or was to be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step<'a>(pub(crate) &'a Value);
 
@@ -21,12 +21,12 @@ impl<'a> Step<'a> {
         self.0.text("imageID")
     }
 
-    /// Results of its StepAction.
+    /// Results of its `StepAction`.
     pub(crate) fn results(self) -> impl Iterator<Item = RunResult<'a>> {
         self.0.list("results").iter().map(RunResult::of)
     }
 
-    /// Where its StepAction was fetched from.
+    /// Where its `StepAction` was fetched from.
     pub(crate) fn ref_source(self) -> Option<RefSource<'a>> {
         RefSource::within(self.0)
     }

@@ -154,7 +154,7 @@ fn after<'a>(task: &ExecutedTask<'a>, last: Option<&'a str>) -> Vec<&'a str> {
     after
 }
 
-/// The last task of the pipeline proper that has a TaskRun, ended or not.
+/// The last task of the pipeline proper that has a `TaskRun`, ended or not.
 fn last_before_finally(completed: &CompletedRun) -> Option<&str> {
     let started: HashSet<&str> = completed.children().iter().filter_map(TaskRun::pipeline_task).collect();
     let tasks = completed.run().pipeline_definition().list("tasks");

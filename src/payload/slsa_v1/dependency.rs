@@ -69,7 +69,7 @@ fn of_pipeline(
     Ok(without_repetitions(found))
 }
 
-/// A task of the pipeline: where it was fetched from, and in Tekton's build type the TaskRun whole.
+/// A task of the pipeline: where it was fetched from, and in Tekton's build type the `TaskRun` whole.
 fn pipeline_task(run: &TaskRun, build_type: BuildType) -> Result<Option<Descriptor>, Error> {
     let source = run.0.ref_source().map(|source| fetched("pipelineTask", source));
     Ok(match build_type {

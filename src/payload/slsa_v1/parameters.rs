@@ -26,15 +26,19 @@ struct BuildConfigSource<'a> {
     path: &'a str,
 }
 
-/// Labels and annotations are there in the build type of Tekton alone; `null` if the run has none.
 #[derive(Serialize)]
 pub(super) struct Internal<'a> {
     #[serde(rename = "tekton-pipelines-feature-flags", skip_serializing_if = "Option::is_none")]
     feature_flags: Option<Encoded<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    labels: Option<Option<BTreeMap<&'a str, &'a str>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<Option<BTreeMap<&'a str, &'a str>>>,
+    #[serde(flatten)]
+    marks: Option<Marks<'a>>,
+}
+
+/// What is there in the build type of Tekton alone; `null` if the run has none.
+#[derive(Serialize)]
+struct Marks<'a> {
+    labels: Option<BTreeMap<&'a str, &'a str>>,
+    annotations: Option<BTreeMap<&'a str, &'a str>>,
 }
 
 impl<'a> External<'a> {
@@ -66,17 +70,14 @@ impl<'a> BuildConfigSource<'a> {
 
 impl<'a> Internal<'a> {
     pub(super) fn of(document: &'a Document, build_type: BuildType) -> Self {
-        let flags = document.feature_flags().map(|flags| Encoded::new(Type::FeatureFlags, flags));
-        let (labels, annotations) = match build_type {
-            BuildType::Slsa => (None, None),
-            BuildType::SlsaTekton => {
-                (Some(some(document.labels().collect())), Some(some(document.annotations().collect())))
-            }
-        };
-        Self { feature_flags: flags, labels, annotations }
+        let marks = || Marks { labels: some(document.labels()), annotations: some(document.annotations()) };
+        Self {
+            feature_flags: document.feature_flags().map(|flags| Encoded::new(Type::FeatureFlags, flags)),
+            marks: (build_type == BuildType::SlsaTekton).then(marks),
+        }
     }
 }
 
-fn some<'a>(map: BTreeMap<&'a str, &'a str>) -> Option<BTreeMap<&'a str, &'a str>> {
-    (!map.is_empty()).then_some(map)
+fn some<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> Option<BTreeMap<&'a str, &'a str>> {
+    Some(entries.collect()).filter(|map: &BTreeMap<_, _>| !map.is_empty())
 }
