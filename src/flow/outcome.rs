@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::artifact::{Artifact, Unusable};
+use crate::config::Finding;
 use crate::error::{About, Class, Diagnose, chain};
 use crate::storage::Stored;
 use crate::tekton::record::OutcomeEntry;
@@ -105,13 +106,8 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] storage::Error),
     /// The configuration asks for something that this build does not have.
-    #[error("{key} asks for \"{value}\", which is not in this build")]
-    NotBuilt {
-        /// The key in `chains-config`.
-        key: &'static str,
-        /// What it says.
-        value: String,
-    },
+    #[error("{0}")]
+    NotBuilt(Finding),
 }
 
 impl Error {
@@ -120,7 +116,7 @@ impl Error {
             Self::Payload(error) => Some(error),
             Self::Sign(error) => Some(error.as_ref()),
             Self::Store(error) => Some(error),
-            Self::NotBuilt { .. } => None,
+            Self::NotBuilt(_) => None,
         }
     }
 }
@@ -135,10 +131,7 @@ impl Diagnose for Error {
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotBuilt { key, .. } => Some(format!("change {key} in the ConfigMap chains-config")),
-            _ => self.inner().and_then(Diagnose::hint),
-        }
+        self.inner().and_then(Diagnose::hint)
     }
 
     fn about(&self) -> Option<About> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::outcome::{Entry, Error, State};
 use crate::artifact::image::Image;
 use crate::artifact::{Artifact, Artifacts};
-use crate::config::{self, Config, RunFormat, SignerKind, Storage};
+use crate::config::{self, ArtifactKind, Config, RunFormat, Storage};
 use crate::payload::{self, BuildType, Format, Payload, Provenance};
 use crate::storage::Place;
 use crate::tekton::Kind;
@@ -41,51 +41,57 @@ pub fn plan(run: &CompletedRun, artifacts: &Artifacts, config: &Config) -> Plan 
 
 impl Plan {
     fn add_run(&mut self, run: &CompletedRun, artifacts: &Artifacts, config: &Config) {
-        let (key, wanted) = match run.run().kind() {
-            Kind::TaskRun => ("artifacts.taskrun", &config.taskrun),
-            Kind::PipelineRun => ("artifacts.pipelinerun", &config.pipelinerun),
+        let (kind, wanted) = match run.run().kind() {
+            Kind::TaskRun => (ArtifactKind::TaskRun, &config.taskrun),
+            Kind::PipelineRun => (ArtifactKind::PipelineRun, &config.pipelinerun),
         };
         let artifact = Artifact::Run(artifacts.run.clone());
-        let provenance = Provenance {
-            builder_id: config.provenance.builder_id.clone(),
-            build_type: match config.provenance.build_type {
-                config::BuildType::Slsa => BuildType::Slsa,
-                config::BuildType::SlsaTekton => BuildType::SlsaTekton,
-            },
-            deep_inspection: config.provenance.deep_inspection,
-        };
-        self.add(key, artifact, wanted, || payload::statement(run, format_of(wanted.format), &provenance));
+        let statement = || payload::statement(run, format_of(wanted.format), &provenance(config));
+        self.add(kind, artifact, config, &wanted.storage, statement);
     }
 
     fn add_image(&mut self, image: &Image, config: &Config) {
         let artifact = Artifact::Image(image.clone());
-        self.add("artifacts.oci", artifact, &config.oci, || payload::simple_signing(image));
+        self.add(ArtifactKind::Oci, artifact, config, &config.oci.storage, || payload::simple_signing(image));
     }
 
-    fn add<F>(
+    fn add(
         &mut self,
-        key: &'static str,
+        kind: ArtifactKind,
         artifact: Artifact,
-        wanted: &config::Artifact<F>,
+        config: &Config,
+        storages: &BTreeSet<Storage>,
         payload: impl FnOnce() -> Result<Payload, payload::Error>,
     ) {
-        if !wanted.enabled() {
-            return self.settled.push(Entry::without_store(artifact, State::Skipped("disabled by chains-config")));
+        if !config.enabled(kind) {
+            let disabled = State::Skipped("disabled by the ConfigMap chains-config");
+            return self.settled.push(Entry::without_store(artifact, disabled));
         }
-        if wanted.signer != SignerKind::X509 {
-            let error = Error::NotBuilt { key, value: format!("signer {}", wanted.signer) };
-            return self.settled.push(Entry::without_store(artifact, State::Failed(error)));
+        let missing = config.unsupported_for(kind);
+        // A storage that is missing fails alone; a signer or log that is missing leaves nothing to store.
+        let hopeless = missing.iter().any(|finding| !finding.key.ends_with(".storage"));
+        for finding in missing {
+            let failed = State::Failed(Error::NotBuilt(finding));
+            self.settled.push(Entry::without_store(artifact.clone(), failed));
         }
-        let (built, missing): (BTreeSet<Storage>, BTreeSet<Storage>) =
-            wanted.storage.iter().copied().partition(|storage| matches!(storage, Storage::Oci | Storage::Tekton));
-        for storage in missing {
-            let error = Error::NotBuilt { key, value: format!("storage {storage}") };
-            self.settled.push(Entry { store: storage.as_str(), ..Entry::without_store(artifact.clone(), State::Failed(error)) });
+        if hopeless {
+            return;
         }
         match payload() {
-            Ok(payload) => self.items.push(Item { payload: Arc::new(payload), stores: built }),
+            Ok(payload) => self.items.push(Item { payload: Arc::new(payload), stores: storages.clone() }),
             Err(error) => self.settled.push(Entry::without_store(artifact, State::Failed(Error::Payload(error)))),
         }
+    }
+}
+
+fn provenance(config: &Config) -> Provenance {
+    Provenance {
+        builder_id: config.provenance.builder_id.clone(),
+        build_type: match config.provenance.build_type {
+            config::BuildType::Slsa => BuildType::Slsa,
+            config::BuildType::SlsaTekton => BuildType::SlsaTekton,
+        },
+        deep_inspection: config.provenance.deep_inspection,
     }
 }
 
