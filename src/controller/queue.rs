@@ -51,8 +51,10 @@ pub struct Job {
 /// What comes after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing.
+    /// Nothing: it is marked.
     Done,
+    /// Nothing until it changes.
+    Idle,
     /// Another attempt after this time.
     After(Duration),
     /// Another attempt when this host answers again.
@@ -169,7 +171,7 @@ impl Queue {
         task.attempts += 1;
         let again = task.place == (Place::Working { again: true });
         match next {
-            Next::Done if again => {
+            Next::Done | Next::Idle if again => {
                 // What was sent meanwhile may be older than what this attempt wrote: the run is read anew.
                 (task.place, task.attempts) = (Place::Queued, 0);
                 let (lane, stale) = (task.lane, task.body.take());
@@ -180,6 +182,7 @@ impl Queue {
                 state.forget(key);
                 state.remember(key, now);
             }
+            Next::Idle => state.forget(key),
             Next::After(delay) => {
                 task.place = Place::Later;
                 state.schedule(key, now + delay);

@@ -51,10 +51,10 @@ pub(super) async fn reconcile(job: &Job, ctx: &Context) -> Next {
 async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
     let settings = ctx.settings.current(); // one version for the whole attempt
     let now = Timestamp::now();
-    let Some(body) = body(job, ctx).await? else { return Ok(Next::Done) };
+    let Some(body) = body(job, ctx).await? else { return Ok(Next::Idle) };
     let head: RunHead = serde_json::from_slice(&body)?;
     match decide(&head, &settings.config, &ctx.namespaces, now) {
-        Decision::Ignore(_) => Ok(Next::Done),
+        Decision::Ignore(_) => Ok(Next::Idle),
         Decision::Hold => ctx.write(&job.key, head, |head| Some(record::hold(head, job.key.kind, &job.key.uid))).await,
         Decision::Release => ctx.release(&job.key, head).await,
         Decision::Abandon => {
@@ -126,8 +126,10 @@ impl Context {
         let annotations = summary.annotations();
         let completed = head.completed_at();
         if release || attempts <= record::RETRIES_WRITTEN {
-            let uid = job.key.uid.clone();
-            self.write(&job.key, head, |head| Some(record::patch(head, &uid, &annotations, release))).await?;
+            let patch = |head: &RunHead| Some(record::patch(head, &job.key.uid, &annotations, release));
+            if let Next::After(pause) = self.write(&job.key, head, patch).await? {
+                return Ok(Next::After(pause));
+            }
         }
         self.reporter.attempted(&job.key, &outcome, &summary, completed).await;
         Ok(match verdict {
@@ -155,14 +157,14 @@ impl Context {
         patch: impl Fn(&RunHead) -> Option<serde_json::Value>,
     ) -> Result<Next, RunError> {
         for _ in 0..CONFLICTS {
-            let Some(patch) = patch(&head) else { return Ok(Next::Done) };
+            let Some(patch) = patch(&head) else { return Ok(Next::Idle) };
             match self.runs.patch(key, &patch).await {
-                Ok(_) => return Ok(Next::Done),
-                Err(error) if error.code() == Some(404) => return Ok(Next::Done),
+                Ok(_) => return Ok(Next::Idle),
+                Err(error) if error.code() == Some(404) => return Ok(Next::Idle),
                 Err(error) if error.code() == Some(409) => {}
                 Err(error) => return Err(error),
             }
-            let Some(body) = self.runs.read(key).await? else { return Ok(Next::Done) };
+            let Some(body) = self.runs.read(key).await? else { return Ok(Next::Idle) };
             head = serde_json::from_slice(&body)?;
         }
         Ok(Next::After(super::retry::CONFLICT_PAUSE))
