@@ -15,7 +15,7 @@ const START: &str = "2026-01-02T03:04:05Z";
 const END: &str = "2026-01-02T03:14:05Z";
 
 /// Every rule that the runs are to exercise.
-const RULES: [&str; 44] = [
+const RULES: [&str; 46] = [
     "3.1 pair of image results",
     "3.1 pair with blanks around",
     "3.1 pair without its other half",
@@ -59,6 +59,8 @@ const RULES: [&str; 44] = [
     "4.3 pod template",
     "4.3 duration",
     "4.3 unknown field",
+    "4.3 workspaces",
+    "4.3 embedded task of every field",
     "4.3 object and list params",
 ];
 
@@ -98,6 +100,7 @@ impl Generator {
         }
         let mut spec = json!({"params": self.params(), "taskRef": self.reference("task")});
         self.settings(&mut spec);
+        self.workspaces(&mut spec);
         if self.chance(2) {
             spec["serviceAccountName"] = "builder".into();
         }
@@ -251,6 +254,29 @@ impl Generator {
             spec["podTemplate"] = json!({"nodeSelector": {"a": "b"}, "securityContext": {"runAsUser": 0, "runAsNonRoot": false},
                 "tolerations": [{"key": "k", "operator": "Exists"}], "volumes": [{"name": "v", "emptyDir": {}},
                     {"name": "w", "emptyDir": {"sizeLimit": "1Gi"}}], "env": [{"name": "A", "value": ""}]});
+        }
+    }
+
+    fn workspaces(&mut self, spec: &mut Value) {
+        if self.chance(4) {
+            self.hit("4.3 workspaces");
+            spec["workspaces"] = json!([{"name": "a", "emptyDir": {}}, {"name": "b", "subPath": "x", "secret": {"secretName": "s",
+                "items": [{"key": "k", "path": "p", "mode": 256}]}}, {"name": "c", "volumeClaimTemplate": {"metadata": {"name": "t"},
+                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi", "other": 1}}}}},
+                {"name": "d", "projected": {"sources": [{"serviceAccountToken": {"audience": "a", "path": "p"}}]}}]);
+        }
+        if self.chance(4) {
+            self.hit("4.3 embedded task of every field");
+            spec["taskSpec"] = json!({"description": "", "params": [{"name": "p", "enum": ["a"], "properties": {"k": {}}}],
+                "stepTemplate": {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]},
+                "volumes": [{"name": "v", "configMap": {"name": "c", "optional": false}}, {"name": "h", "hostPath": {"path": "/"}}],
+                "steps": [{"name": "s", "image": "i", "onError": "continue", "timeout": "60s", "ref": {"name": "action"},
+                    "computeResources": {"limits": {"cpu": "500m"}}, "volumeMounts": [{"name": "v", "mountPath": "/v", "readOnly": false}],
+                    "securityContext": {"privileged": false, "capabilities": {"drop": ["ALL"]}}, "results": [{"name": "r", "type": "string"}],
+                    "when": [{"input": "a", "operator": "in", "values": []}]}],
+                "sidecars": [{"name": "x", "ports": [{"containerPort": 80}], "readinessProbe": {"httpGet": {"port": "http", "path": "/"}},
+                    "livenessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 0}}],
+                "workspaces": [{"name": "w", "readOnly": true}], "results": [{"name": "r", "value": "v", "properties": {}}]});
         }
     }
 
