@@ -23,7 +23,7 @@ fn questions(generator: &mut Generator) -> Vec<Value> {
         let (run, children) = generator.run(number);
         for format in FORMATS {
             for build_type in [BuildType::Slsa, BuildType::SlsaTekton] {
-                let deep = if number % 2 == 0 { "true" } else { "false" };
+                let deep = if number.is_multiple_of(2) { "true" } else { "false" };
                 questions.push(json!({"run": run, "children": children, "config": {
                     "artifacts.taskrun.format": format, "artifacts.pipelinerun.format": format,
                     "artifacts.pipelinerun.enable-deep-inspection": deep,

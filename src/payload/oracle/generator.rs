@@ -128,7 +128,7 @@ impl Generator {
         spec["taskRunTemplate"] = template;
         let mut status = self.status();
         let mut tasks = Vec::new();
-        for index in 0..1 + self.below(3) {
+        for index in 0..=self.below(3) {
             let name = format!("task-{index}");
             tasks.push(self.pipeline_task(&name, index));
             self.children(number, &name, &mut children);
@@ -145,7 +145,7 @@ impl Generator {
             spec["pipelineSpec"] = definition.clone();
             status["pipelineSpec"] = definition;
         }
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             self.hit("3.6 deep inspection");
         }
         status["childReferences"] = children
@@ -186,16 +186,15 @@ impl Generator {
             match self.below(4) {
                 0 => {
                     task["params"] =
-                        json!([{"name": "p", "value": "x $(tasks.task-0.results.r) $(params.q)"}])
+                        json!([{"name": "p", "value": "x $(tasks.task-0.results.r) $(params.q)"}]);
                 }
                 1 => task["params"] = json!([{"name": "p", "value": ["$(tasks.task-0.results.r[*])"]}]),
                 2 => {
-                    task["when"] =
-                        json!([{"input": "$(tasks.task-0.results.r.key)", "operator": "in", "values": ["a"]}])
+                    task["when"] = json!([{"input": "$(tasks.task-0.results.r.key)", "operator": "in", "values": ["a"]}]);
                 }
                 _ => {
                     task["matrix"] =
-                        json!({"params": [{"name": "p", "value": ["$(tasks.task-0.results.r[1])"]}]})
+                        json!({"params": [{"name": "p", "value": ["$(tasks.task-0.results.r[1])"]}]});
                 }
             }
         }
@@ -298,7 +297,7 @@ impl Generator {
 
     fn steps(&mut self, in_pipeline: bool) -> (Value, Value) {
         let (mut steps, mut definitions) = (Vec::new(), Vec::new());
-        for index in 0..1 + self.below(3) {
+        for index in 0..=self.below(3) {
             let prefix = self.pick(&["", "docker-pullable://"]);
             let mut step = json!({"name": format!("s{index}"), "container": format!("step-s{index}"),
                 "imageID": format!("{prefix}r.io/tool{}@{}", self.below(2), self.sha()),
