@@ -3,7 +3,7 @@
 //!
 //! Error types are enums of their own module; this file holds only what they have in common.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// What time can do about a failure (credentials specification §1.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,6 +12,8 @@ pub enum Class {
     Permanent,
     /// Somebody has to change something outside the run: a credential, a permission, a setting.
     Misconfigured,
+    /// Something that must exist does not: believed when it was looked for three times within five minutes.
+    Absent,
     /// It passes by itself: a host that is away, throttling, a conflict.
     Temporary,
 }
@@ -58,5 +60,43 @@ pub trait Diagnose: std::error::Error {
     /// The delay that a server asked for.
     fn retry_after(&self) -> Option<std::time::Duration> {
         None
+    }
+}
+
+/// An error with all its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Many libraries repeat the cause in their own text.
+        if !text.contains(&next) {
+            let _ = write!(text, ": {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("inner")]
+    struct Inner;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer: inner")]
+    struct Repeats(#[source] Inner);
+
+    #[test]
+    fn every_cause_is_told_once() {
+        assert_eq!(chain(&Outer(Inner)), "outer: inner");
+        assert_eq!(chain(&Repeats(Inner)), "outer: inner");
     }
 }

@@ -23,8 +23,15 @@
 //! - Every byte from outside is bounded and timed; secrets cannot print.
 
 pub mod artifact;
+pub mod client;
+pub mod cli;
 pub mod config;
+pub mod controller;
 pub mod credential;
 pub mod error;
+pub mod flow;
 pub mod payload;
+pub mod signature;
+pub mod storage;
 pub mod tekton;
+pub mod telemetry;

@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::artifact::image::{Image, Repository};
 use crate::artifact::{Artifact, RunArtifact};
+use crate::error::{Class, Diagnose};
 use crate::tekton::completed::CompletedRun;
 pub use simple_signing::simple_signing;
 
@@ -98,6 +99,16 @@ pub enum Error {
     Json(#[from] serde_json::Error),
 }
 
+impl Diagnose for Error {
+    fn class(&self) -> Class {
+        Class::Permanent
+    }
+
+    fn label(&self) -> &'static str {
+        "payload_creation"
+    }
+}
+
 impl Format {
     /// As the `ConfigMap` writes it.
     pub fn as_str(self) -> &'static str {
@@ -145,6 +156,19 @@ impl Subject {
         let explicit = host.contains(['.', ':']) || host == "localhost";
         let repository = Repository::parse(&self.name).ok().filter(|_| explicit)?;
         Some(Image { repository, digest })
+    }
+}
+
+impl Payload {
+    /// The images that it vouches for, each once.
+    pub fn images(&self) -> Vec<Image> {
+        let mut images: Vec<Image> = match &self.artifact {
+            Artifact::Image(image) => vec![image.clone()],
+            Artifact::Run(_) => self.subjects.iter().filter_map(Subject::image).collect(),
+        };
+        images.sort();
+        images.dedup();
+        images
     }
 }
 

@@ -5,6 +5,8 @@
 //! fails. `tekton.dev/v1beta1` is converted at the door.
 
 pub mod completed;
+pub mod head;
+pub mod record;
 pub(crate) mod document;
 mod duration;
 pub(crate) mod encoding;

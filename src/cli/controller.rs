@@ -1,0 +1,122 @@
+//! `hallmark controller`: the agent in the cluster. Reads the settings of its environment, which is done nowhere
+//! else, and starts the controller.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, refuse};
+use crate::controller::{self, KeySource, Options};
+
+/// Watch TaskRuns and PipelineRuns and sign what they build.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hallmark controller
+  hallmark controller --namespace team-a,team-b --log hallmark=debug
+  hallmark controller --kubeconfig ~/.kube/config --signing-secrets tekton-chains/signing-secrets")]
+pub struct Arguments {
+    /// Namespaces to watch, separated by commas; all when absent.
+    #[arg(long, value_delimiter = ',', value_name = "NAMESPACE")]
+    namespace: Vec<String>,
+
+    /// Namespace of the ConfigMap chains-config.
+    #[arg(long, env = "SYSTEM_NAMESPACE", default_value = "tekton-chains", value_name = "NAMESPACE")]
+    system_namespace: String,
+
+    /// Where the signing keys are: a directory, or the Secret NAMESPACE/NAME to be read through the API server.
+    #[arg(long, env = "HALLMARK_SIGNING_SECRETS", default_value = "/etc/signing-secrets", value_name = "PLACE")]
+    signing_secrets: String,
+
+    /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Address of /livez and /readyz.
+    #[arg(long, env = "HALLMARK_HEALTH_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    health_address: SocketAddr,
+
+    /// Address of /metrics.
+    #[arg(long, env = "HALLMARK_METRICS_ADDRESS", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
+    metrics_address: SocketAddr,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(arguments: Arguments) -> Exit {
+    let client = match client(arguments.kubeconfig.as_deref()).await {
+        Ok(client) => client,
+        Err(error) => {
+            let hint = "give --kubeconfig FILE, or run in a pod with a service account";
+            eprintln!("hallmark: {hint}");
+            return refuse(error.as_ref(), Exit::Failed);
+        }
+    };
+    let namespaces = arguments.namespace.iter().map(|name| name.trim().to_owned());
+    let options = Options {
+        namespaces: namespaces.filter(|name| !name.is_empty()).collect(),
+        identity: format!("service account {}/tekton-chains-controller", arguments.system_namespace),
+        system_namespace: arguments.system_namespace,
+        keys: key_source(&arguments.signing_secrets),
+        health: arguments.health_address,
+        metrics: arguments.metrics_address,
+    };
+    let stop = CancellationToken::new();
+    let stopped = async {
+        if let Err(error) = terminated().await {
+            tracing::error!(%error, "cannot listen for signals");
+        }
+        stop.cancel();
+    };
+    let (result, ()) = tokio::join!(controller::run(client, options, stop.clone()), stopped_or(&stop, stopped));
+    match result {
+        Ok(()) => Exit::Ok,
+        Err(error) => refuse(&error, Exit::Failed),
+    }
+}
+
+/// Waits for a signal, or for a controller that has stopped by itself.
+async fn stopped_or(stop: &CancellationToken, signalled: impl Future<Output = ()>) {
+    tokio::select! { () = signalled => {}, () = stop.cancelled() => {} }
+}
+
+async fn terminated() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    Ok(())
+}
+
+async fn client(kubeconfig: Option<&std::path::Path>) -> Result<kube::Client, Box<dyn std::error::Error>> {
+    let config = match kubeconfig {
+        Some(path) => {
+            let file = kube::config::Kubeconfig::read_from(path)?;
+            kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?
+        }
+        None => kube::Config::infer().await?,
+    };
+    Ok(kube::Client::try_from(config)?)
+}
+
+/// `a/b` without a leading slash names a Secret.
+fn key_source(text: &str) -> KeySource {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !namespace.starts_with('.') && !name.contains('/') => {
+            KeySource::Secret { namespace: namespace.to_owned(), name: name.to_owned() }
+        }
+        _ => KeySource::Directory(PathBuf::from(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_written_as_namespace_and_name_and_everything_else_is_a_directory() {
+        assert!(matches!(key_source("tekton-chains/signing-secrets"), KeySource::Secret { .. }));
+        for path in ["/etc/signing-secrets", "./keys/here", "keys", "a/b/c"] {
+            assert!(matches!(key_source(path), KeySource::Directory(_)), "{path}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! `hallmark sign`: the flow of the controller on manifest files, without a cluster.
+
+mod output;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use futures::stream::{self, StreamExt as _};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::manifests::{ManifestError, Manifests};
+use super::{Exit, exit_of, fail, refuse};
+use crate::client::registry::{KeychainFuture, Registry, Session};
+use crate::config::{Config, Storage};
+use crate::controller::settings::key_directory;
+use crate::credential::CredentialReport;
+use crate::credential::named::RunReferences;
+use crate::credential::objects::Objects;
+use crate::flow::outcome::Outcome;
+use crate::flow::{self, Stations};
+use crate::signature;
+use crate::signature::key::keyring::KeyRing;
+use crate::storage::oci::Tags;
+use crate::storage::tekton::Annotations;
+use crate::tekton::Kind;
+use crate::tekton::completed::CompletedRun;
+
+/// Runs that are signed at the same time.
+const CONCURRENCY: usize = 16;
+
+/// Sign completed runs from manifest files, without a cluster.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hallmark sign -f run.yaml -f secrets.yaml --key x509.pem
+  kubectl get taskrun,serviceaccount,secret -n ci -o yaml | hallmark sign -f - --key cosign.key
+  hallmark sign -f run.yaml --key keys/ --config chains-config.yaml -o json
+
+A key that cosign encrypted needs its password: in the environment variable COSIGN_PASSWORD, or in a file
+cosign.password beside it.")]
+pub struct Arguments {
+    /// Manifests of completed runs, and of the ServiceAccounts, Pods and Secrets that they refer to; - is standard
+    /// input.
+    #[arg(short, long = "filename", required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Manifest of a ConfigMap chains-config. Without it: the defaults of Chains, but attestations go to the
+    /// registry too.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The signing key: an unencrypted PKCS#8 PEM, a cosign.key, or a directory with the files of the Secret
+    /// signing-secrets.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+
+    /// Password of a cosign.key.
+    #[arg(long, env = "COSIGN_PASSWORD", hide_env_values = true, hide = true)]
+    password: Option<String>,
+
+    /// What to print: a table, JSON, or the runs with their new annotations.
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+    Yaml,
+}
+
+/// A run with what became of it.
+pub(super) struct Signed {
+    pub manifest: Value,
+    pub run: CompletedRun,
+    pub outcome: Outcome,
+    pub reports: Vec<CredentialReport>,
+}
+
+/// Signs every run of the files.
+pub async fn run(arguments: Arguments) -> Exit {
+    let (manifests, config) = match read(&arguments) {
+        Ok(read) => read,
+        Err(exit) => return exit,
+    };
+    let keys = match keyring(&arguments.key, arguments.password.as_deref()) {
+        Ok(keys) => keys,
+        Err(error) => return fail(&error),
+    };
+    let runs = match completed(&manifests) {
+        Ok(runs) if runs.is_empty() => {
+            eprintln!("hallmark: there is no TaskRun or PipelineRun in the files");
+            return Exit::Usage;
+        }
+        Ok(runs) => runs,
+        Err(exit) => return exit,
+    };
+    let (registry, objects) = match (Registry::new(), manifests.objects()) {
+        (Ok(registry), Ok(objects)) => (registry, Arc::new(objects)),
+        (Err(error), _) => return fail(&error),
+        (_, Err(error)) => return refuse(&error, Exit::Usage),
+    };
+    let signed = sign_all(runs, &config, &keys, &registry, &objects).await;
+    match arguments.output {
+        Output::Table => output::table(&signed),
+        Output::Json => output::json(&signed),
+        Output::Yaml => output::yaml(&signed),
+    }
+    output::failures(&signed);
+    exit(&signed)
+}
+
+async fn sign_all(
+    runs: Vec<(CompletedRun, Value)>,
+    config: &Config,
+    keys: &KeyRing,
+    registry: &Registry,
+    objects: &Arc<Objects>,
+) -> Vec<Signed> {
+    let (total, shows_progress) = (runs.len(), runs.len() > CONCURRENCY && std::io::stderr().is_terminal());
+    let work = stream::iter(runs).map(async |(run, manifest)| sign(run, manifest, config, keys, registry, objects).await);
+    let mut work = std::pin::pin!(work.buffered(CONCURRENCY));
+    let mut signed = Vec::with_capacity(total);
+    while let Some(one) = work.next().await {
+        signed.push(one);
+        if shows_progress {
+            eprint!("\r{} of {total}{}", signed.len(), if signed.len() == total { "\n" } else { "" });
+        }
+    }
+    signed
+}
+
+/// Signs one run with the credentials that the objects hold.
+pub(super) async fn sign(
+    run: CompletedRun,
+    manifest: Value,
+    config: &Config,
+    keys: &KeyRing,
+    registry: &Registry,
+    objects: &Arc<Objects>,
+) -> Signed {
+    let references = RunReferences::of(run.run());
+    let (namespace, objects) = (references.namespace.clone(), Arc::clone(objects));
+    let keychain: BoxFuture<'static, _> = async move { Ok(Arc::new(objects.keychain(&references))) }.boxed();
+    let keychain: KeychainFuture = keychain.shared();
+    let oci = &config.storage.oci;
+    let session = Arc::new(Session::new(registry, &namespace, oci.insecure, keychain));
+    let stations = Stations {
+        signers: Ok(keys.signers()),
+        stores: vec![
+            Arc::new(Tags::new(Arc::clone(&session), oci.repository.clone(), oci.require_image)),
+            Arc::new(Annotations::of(&run.run().metadata().annotations)),
+        ],
+    };
+    let outcome = flow::sign(&run, config, &stations).await;
+    Signed { manifest, run, outcome, reports: session.reports().await }
+}
+
+fn read(arguments: &Arguments) -> Result<(Manifests, Config), Exit> {
+    let manifests = Manifests::read(&arguments.files).map_err(|error| refuse(&error, Exit::Usage))?;
+    let config = match &arguments.config {
+        Some(file) => configured(file)?,
+        None => {
+            eprintln!("without --config: the defaults of Chains, and attestations go to the registry");
+            defaults()
+        }
+    };
+    Ok((manifests, config))
+}
+
+/// Without a cluster there is no run to annotate, so attestations are pushed.
+pub(super) fn defaults() -> Config {
+    let mut config = Config::default();
+    config.taskrun.storage = [Storage::Oci].into();
+    config.pipelinerun.storage = [Storage::Oci].into();
+    config
+}
+
+fn configured(file: &Path) -> Result<Config, Exit> {
+    let manifests = Manifests::read(&[file.to_owned()]).map_err(|error| refuse(&error, Exit::Usage))?;
+    let Some(data) = manifests.config_map() else {
+        eprintln!("hallmark: there is no ConfigMap in {}", file.display());
+        return Err(Exit::Usage);
+    };
+    let parsed = Config::parse(&data);
+    for warning in &parsed.warnings {
+        eprintln!("warning: {warning}");
+    }
+    parsed.config.map_err(|findings| {
+        for finding in findings {
+            eprintln!("hallmark: {}: {finding}", file.display());
+        }
+        Exit::Usage
+    })
+}
+
+fn completed(manifests: &Manifests) -> Result<Vec<(CompletedRun, Value)>, Exit> {
+    let usage = |error: &ManifestError| refuse(error, Exit::Usage);
+    let mut completed = Vec::new();
+    for (run, manifest) in manifests.runs().map_err(|error| usage(&error))? {
+        let children = match run.kind() {
+            Kind::TaskRun => Vec::new(),
+            Kind::PipelineRun => manifests.children(&run).map_err(|error| usage(&error))?,
+        };
+        let run = CompletedRun::prove(run, children).map_err(|error| refuse(&error, Exit::Failed))?;
+        completed.push((run, manifest));
+    }
+    Ok(completed)
+}
+
+/// A single file is taken as the Secret's file of its kind, told by its content.
+fn keyring(path: &Path, password: Option<&str>) -> Result<KeyRing, signature::Error> {
+    let place = path.display().to_string();
+    let unreadable = |_| signature::Error::NoKey { place: place.clone() };
+    if path.is_dir() {
+        return KeyRing::import(&place, &key_directory(path).map_err(unreadable)?);
+    }
+    let content = std::fs::read(path).map_err(unreadable)?;
+    let encrypted = String::from_utf8_lossy(&content).contains("-----BEGIN ENCRYPTED");
+    let mut files = BTreeMap::from([(if encrypted { "cosign.key" } else { "x509.pem" }.to_owned(), content)]);
+    let beside = path.with_file_name("cosign.password");
+    let password = password.map(|text| text.as_bytes().to_vec()).or_else(|| std::fs::read(beside).ok());
+    files.extend(password.map(|password| ("cosign.password".to_owned(), password)));
+    KeyRing::import(&place, &files)
+}
+
+/// The worst of what happened.
+fn exit(signed: &[Signed]) -> Exit {
+    let exits = signed.iter().flat_map(|one| one.outcome.failures().map(|error| exit_of(error)));
+    exits.max_by_key(|exit| [Exit::Ok, Exit::Temporary, Exit::Denied, Exit::Failed].iter().position(|e| e == exit)).unwrap_or(Exit::Ok)
+}

@@ -1,0 +1,111 @@
+//! What `hallmark sign` prints: a table for people, JSON for programs, or the runs as they would be in a cluster.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::Signed;
+use crate::artifact::Artifact;
+use crate::cli::style;
+use crate::error::Diagnose as _;
+use crate::flow::outcome::{Entry, State};
+use crate::error::chain;
+use crate::tekton::ANNOTATION_PREFIX;
+use crate::tekton::record::{self, OutcomeEntry};
+
+/// One row for each artifact and store.
+pub(super) fn table(signed: &[Signed]) {
+    let rows = signed.iter().flat_map(|one| {
+        let metadata = one.run.run().metadata();
+        let run = format!("{}/{}", metadata.namespace, metadata.name);
+        one.outcome.entries.iter().map(move |entry| row(&run, entry)).collect::<Vec<_>>()
+    });
+    println!("{}", style::table(&["RUN", "ARTIFACT", "RESULT", "PLACE"], rows));
+}
+
+fn row(run: &str, entry: &Entry) -> Vec<String> {
+    let artifact = match &entry.artifact {
+        Artifact::Image(_) => "image signature".to_owned(),
+        Artifact::Run(_) => "provenance".to_owned(),
+    };
+    let place = if entry.reference.is_empty() { "-".to_owned() } else { entry.reference.clone() };
+    vec![run.to_owned(), artifact, result(&entry.state).to_owned(), place]
+}
+
+fn result(state: &State) -> &'static str {
+    match state {
+        State::Stored(_) => "stored",
+        State::Present => "present",
+        State::Skipped(_) => "skipped",
+        State::Failed(_) => "FAILED",
+    }
+}
+
+/// One object for each run.
+pub(super) fn json(signed: &[Signed]) {
+    let runs: Vec<Value> = signed.iter().map(|one| {
+        let metadata = one.run.run().metadata();
+        let entries: Vec<OutcomeEntry> = one.outcome.entries.iter().map(OutcomeEntry::from).collect();
+        json!({
+            "run": {"kind": one.run.run().kind().as_str(), "namespace": metadata.namespace, "name": metadata.name},
+            "complete": one.outcome.is_complete(),
+            "outcome": entries,
+            "unusable": one.outcome.unusable.iter().map(|unusable| json!({
+                "result": unusable.result, "reason": unusable.reason.to_string(), "remedy": unusable.reason.remedy(),
+            })).collect::<Vec<_>>(),
+            "credentials": one.reports,
+        })
+    }).collect();
+    println!("{:#}", Value::Array(runs));
+}
+
+/// The manifests with their new annotations.
+pub(super) fn yaml(signed: &[Signed]) {
+    for one in signed {
+        let mut manifest = one.manifest.clone();
+        annotate(&mut manifest, one);
+        match serde_saphyr::to_string(&manifest) {
+            Ok(text) => println!("---\n{}", text.trim_end()),
+            Err(error) => eprintln!("hallmark: cannot print YAML: {error}"),
+        }
+    }
+}
+
+fn annotate(manifest: &mut Value, one: &Signed) {
+    let entries: Vec<OutcomeEntry> = one.outcome.entries.iter().map(OutcomeEntry::from).collect();
+    let mut new = BTreeMap::from([("outcome".to_owned(), record::outcome(&entries))]);
+    if one.outcome.is_complete() {
+        new.insert("signed".to_owned(), "true".to_owned());
+    }
+    for entry in &one.outcome.entries {
+        if let State::Stored(stored) = &entry.state {
+            new.extend(stored.annotations.clone());
+        }
+    }
+    let metadata = manifest.as_object_mut().map(|object| object.entry("metadata").or_insert(Value::Object(Map::new())));
+    let annotations = metadata.and_then(Value::as_object_mut).map(|m| m.entry("annotations").or_insert(json!({})));
+    if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+        for (name, value) in new {
+            let short = name.strip_prefix(ANNOTATION_PREFIX).unwrap_or(&name);
+            annotations.insert(format!("{ANNOTATION_PREFIX}{short}"), Value::String(value));
+        }
+    }
+}
+
+/// Why something failed, on standard error, each reason once.
+pub(super) fn failures(signed: &[Signed]) {
+    let mut told: Vec<String> = Vec::new();
+    for one in signed {
+        for unusable in &one.outcome.unusable {
+            told.push(format!("result {}: {}. {}", unusable.result, unusable.reason, unusable.reason.remedy()));
+        }
+        for error in one.outcome.failures() {
+            let hint = error.hint().map(|hint| format!("\n  {hint}")).unwrap_or_default();
+            told.push(format!("{}{hint}", chain(error)));
+        }
+    }
+    told.dedup();
+    for text in told {
+        eprintln!("hallmark: {text}");
+    }
+}

@@ -1,0 +1,66 @@
+//! OCI registries: the transport that every signature goes through, with the trial of credentials.
+//!
+//! # Why not the client of `oci-client`
+//!
+//! Its types of manifests and errors are used here. Its transport is not: it keeps one credential per registry
+//! host, so that one tenant's password is offered for another tenant's repository, it swallows the token
+//! server's reason, it does not authenticate again after a 401, and a push by digest to a registry without a
+//! `Location` header panics (credentials specification §11, T1 to T8; tried with 0.18.0).
+//!
+//! # Guarantees
+//!
+//! - A credential is offered only to its registry and that registry's token service, for the target that it
+//!   matched, and what one candidate obtained is never used for another, nor for another namespace.
+//! - Only the registry's answer to the real operation decides whether a candidate serves (§1.4).
+//! - Every request has a time-out, every answer a limit; a redirect to another host carries no credential.
+
+mod content;
+mod error;
+mod host;
+mod session;
+mod tags;
+mod tokens;
+mod transport;
+mod trial;
+
+use std::sync::Arc;
+
+pub use content::StoredManifest;
+pub use error::Error;
+pub use session::{KeychainFuture, Session};
+pub use tags::TagLock;
+
+use host::Hosts;
+use tags::TagLocks;
+use tokens::Tokens;
+use transport::Transport;
+
+/// What all sessions of the process share: connections, what is known of each host, tokens under the key of the
+/// candidate and namespace that obtained them, and one lock per tag.
+#[derive(Clone)]
+pub struct Registry(Arc<Shared>);
+
+struct Shared {
+    transport: Transport,
+    hosts: Hosts,
+    tokens: Tokens,
+    tags: TagLocks,
+}
+
+impl Registry {
+    /// Without any connection yet. Fails when the TLS library cannot be set up.
+    pub fn new() -> Result<Self, Error> {
+        let transport = Transport::new()?;
+        Ok(Self(Arc::new(Shared {
+            transport,
+            hosts: Hosts::default(),
+            tokens: Tokens::default(),
+            tags: TagLocks::default(),
+        })))
+    }
+
+    /// Asks whether a registry answers at all, whatever it answers.
+    pub async fn answers(&self, host: &str, insecure: bool) -> bool {
+        self.0.hosts.host(host, insecure).look(&self.0.transport).await.is_ok()
+    }
+}

@@ -1,0 +1,189 @@
+//! What the process knows of a registry host: https or http, how it challenges, whether it takes a blob in one
+//! request. Learnt once, corrected by what the host answers later.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::{sleep, timeout};
+use url::Url;
+
+use super::error::Error;
+use super::transport::{Request, Transport};
+use crate::client::challenge::Challenge;
+
+/// How long https may take to answer before plain http, where that is allowed, is believed.
+const HTTPS_FIRST: Duration = Duration::from_secs(2);
+const HEAD_START: Duration = Duration::from_millis(300);
+
+/// All hosts that this process has spoken to.
+#[derive(Default)]
+pub(super) struct Hosts(Mutex<HashMap<(String, bool), Arc<Host>>>);
+
+impl Hosts {
+    /// `insecure` hosts are other hosts: what is tolerated there must not leak into checked connections.
+    pub(super) fn host(&self, name: &str, insecure: bool) -> Arc<Host> {
+        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = hosts.entry((name.to_owned(), insecure)).or_insert_with(|| {
+            Arc::new(Host {
+                name: name.to_owned(),
+                insecure,
+                known: tokio::sync::Mutex::new(None),
+                takes_one_request: AtomicBool::new(true),
+            })
+        });
+        Arc::clone(host)
+    }
+}
+
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) insecure: bool,
+    known: tokio::sync::Mutex<Option<Known>>,
+    takes_one_request: AtomicBool,
+}
+
+#[derive(Clone)]
+pub(super) struct Known {
+    /// `https://host/` or `http://host/`.
+    pub base: Url,
+    /// The address that answered, which says what kind of network the registry is in.
+    pub address: Option<IpAddr>,
+    /// Whether it has asked for authentication.
+    pub asked: bool,
+    /// How it wants to be authenticated; empty while it has not asked.
+    pub challenges: Vec<Challenge>,
+}
+
+impl Host {
+    /// What is known; asks the host when that is nothing.
+    pub(super) async fn known(&self, transport: &Transport) -> Result<Known, Error> {
+        let mut known = self.known.lock().await;
+        if known.is_none() {
+            *known = Some(self.ask(transport).await?);
+        }
+        known.clone().ok_or_else(|| self.malformed("no answer"))
+    }
+
+    /// Asks the host anew, whatever is known: for probes.
+    pub(super) async fn look(&self, transport: &Transport) -> Result<(), Error> {
+        self.ask(transport).await.map(|_| ())
+    }
+
+    /// Takes over the challenges of a later 401.
+    pub(super) async fn challenged(&self, headers: &HeaderMap) {
+        let challenges = Challenge::parse_all(headers);
+        if let Some(known) = self.known.lock().await.as_mut().filter(|_| !challenges.is_empty()) {
+            (known.asked, known.challenges) = (true, challenges);
+        }
+    }
+
+    /// Whether to try the single-request upload of the distribution specification.
+    pub(super) fn takes_one_request(&self) -> bool {
+        self.takes_one_request.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that the host wants POST and PUT.
+    pub(super) fn wants_two_requests(&self) {
+        self.takes_one_request.store(false, Ordering::Relaxed);
+    }
+
+    async fn ask(&self, transport: &Transport) -> Result<Known, Error> {
+        let https = self.ping(transport, "https");
+        if !(self.insecure || may_be_plain(&self.name)) {
+            return https.await;
+        }
+        let http = async {
+            sleep(HEAD_START).await;
+            self.ping(transport, "http").await
+        };
+        tokio::pin!(http);
+        match timeout(HTTPS_FIRST, https).await {
+            Ok(Ok(known)) => Ok(known),
+            // A certificate that is not trusted is an answer: falling back would undo the check.
+            Ok(Err(error @ Error::Tls { .. })) if !speaks_no_tls(&error) => Err(error),
+            Ok(Err(_)) => self.ping(transport, "http").await,
+            Err(_) => http.await,
+        }
+    }
+
+    async fn ping(&self, transport: &Transport, scheme: &str) -> Result<Known, Error> {
+        let base = Url::parse(&format!("{scheme}://{}/", self.name)).map_err(|_| self.malformed("no host name"))?;
+        let url = base.join("v2/").map_err(|_| self.malformed("no host name"))?;
+        let action = format!("reach registry {}", self.name);
+        let (headers, body) = (HeaderMap::new(), Bytes::new());
+        let request = Request { action, method: Method::GET, home: base.clone(), url, headers, body };
+        let response = transport.send(self.insecure, &request, None).await?;
+        let asked = response.status() == StatusCode::UNAUTHORIZED;
+        let challenges = if asked { Challenge::parse_all(response.headers()) } else { Vec::new() };
+        let address = response.remote_addr().map(|address| address.ip());
+        Ok(Known { base, address, asked, challenges })
+    }
+
+    fn malformed(&self, reason: &'static str) -> Error {
+        Error::Malformed { action: format!("reach registry {}", self.name), host: self.name.clone(), reason }
+    }
+}
+
+/// A server that answered in plain text where TLS was expected.
+fn speaks_no_tls(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
+        if let Some(tls) = tls {
+            return matches!(tls, rustls::Error::InvalidMessage(_));
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Hosts for which plain http is a known practice (credentials specification §0): loopback, private addresses
+/// and `*.localhost`.
+pub(super) fn may_be_plain(host: &str) -> bool {
+    let name = name_of(host);
+    match name.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_private(),
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
+}
+
+/// Hosts to which a credential may go over plain http without an explicit setting: only this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let name = name_of(host);
+    name.parse::<IpAddr>().map_or_else(|_| name == "localhost" || name.ends_with(".localhost"), |a| a.is_loopback())
+}
+
+fn name_of(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or(rest);
+    }
+    host.split(':').next().unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_thinkable_only_for_local_and_private_hosts() {
+        for host in ["localhost", "localhost:5000", "a.localhost", "127.0.0.1:1", "10.1.2.3", "192.168.1.1:5000", "[::1]:5000"] {
+            assert!(may_be_plain(host), "{host}");
+        }
+        for host in ["gcr.io", "8.8.8.8", "notlocalhost", "localhost.example.com", "[2001:db8::1]:5000"] {
+            assert!(!may_be_plain(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn credentials_go_over_plain_http_to_this_machine_only() {
+        assert!(is_loopback("127.0.0.1:5000") && is_loopback("localhost") && is_loopback("[::1]:5000"));
+        assert!(!is_loopback("10.1.2.3:5000") && !is_loopback("registry.corp"));
+    }
+}

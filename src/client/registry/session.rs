@@ -1,0 +1,243 @@
+//! One run's dealings with registries: requests go out with the credential that the registry accepts, found by
+//! trial the first time a target asks for one.
+//!
+//! The keychain is a future that is not awaited before a registry challenges: a run whose registry wants no
+//! credentials costs no read of any Secret.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::{BoxFuture, Shared as SharedFuture};
+use ::http::StatusCode;
+use jiff::Timestamp;
+use reqwest::Response;
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::content::said;
+use super::error::Error;
+use super::host::{Host, Known, is_loopback};
+use super::tokens::TokenKey;
+use super::transport::Request;
+use super::trial::{Refusal, Standing, Trial};
+use super::{Registry, TagLock};
+use crate::artifact::image::Repository;
+use crate::client::challenge::Challenge;
+use crate::client::http;
+use crate::client::token::{self, Authorization, Scope, TokenError, TokenRequest};
+use crate::credential::{CredentialReport, Operation, Outcome, Target};
+use crate::credential::{Candidate, Credential, Keychain};
+use crate::error::Diagnose;
+
+/// The keychain of one run, read when it is first needed.
+pub type KeychainFuture = SharedFuture<BoxFuture<'static, Result<Arc<Keychain>, Arc<dyn Diagnose + Send + Sync>>>>;
+
+/// An error body is read up to here to learn the registry's code.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+
+/// One run's dealings with registries. Never outlives the attempt.
+pub struct Session {
+    pub(super) registry: Registry,
+    namespace: String,
+    insecure: bool,
+    keychain: KeychainFuture,
+    trials: Mutex<HashMap<Target, Arc<AsyncMutex<Trial>>>>,
+}
+
+/// How it went with what the trial offered.
+enum Answer {
+    /// Whatever the registry said, it was not about authorisation.
+    Accepted(Response),
+    /// The candidate does not serve.
+    Refused(Refusal),
+    /// The registry wants to know who asks.
+    Challenged,
+}
+
+impl Session {
+    /// `namespace` is the run's: tokens are never shared beyond it. `insecure` takes any certificate and plain
+    /// http (`storage.oci.repository.insecure`).
+    pub fn new(registry: &Registry, namespace: &str, insecure: bool, keychain: KeychainFuture) -> Self {
+        let (registry, namespace) = (registry.clone(), namespace.to_owned());
+        Self { registry, namespace, insecure, keychain, trials: Mutex::default() }
+    }
+
+    /// The lock of one tag, shared by all sessions of the process.
+    pub fn tag_lock(&self, repository: &Repository, tag: &str) -> TagLock {
+        self.registry.0.tags.of(repository, tag)
+    }
+
+    /// What was tried for each target that asked for a credential.
+    pub async fn reports(&self) -> Vec<CredentialReport> {
+        let trials: Vec<_> = self.trials().values().cloned().collect();
+        let mut reports = Vec::new();
+        for trial in trials {
+            reports.extend(trial.lock().await.report().cloned());
+        }
+        reports
+    }
+
+    /// The credential with which pushes to `repository` were accepted, as a person would name it.
+    pub async fn push_credential(&self, repository: &Repository) -> Option<String> {
+        let target = Target { repository: repository.clone(), operation: Operation::Push };
+        let trial = self.trials().get(&target).cloned()?;
+        trial.lock().await.report()?.annotation()
+    }
+
+    pub(super) fn host(&self, repository: &Repository) -> Arc<Host> {
+        self.registry.0.hosts.host(repository.registry(), self.insecure)
+    }
+
+    pub(super) async fn known(&self, host: &Host) -> Result<Known, Error> {
+        host.known(&self.registry.0.transport).await
+    }
+
+    /// Sends `request` for `target` with whatever credential the registry accepts.
+    pub(super) async fn send(&self, target: &Target, request: &Request) -> Result<Response, Error> {
+        let shared = self.trial(target);
+        loop {
+            let guard = shared.lock().await;
+            let standing = guard.standing();
+            // While it is undecided which credential serves, requests for one target wait for each other, so that
+            // a wrong password is offered once and not once per request.
+            let held = (!guard.is_settled()).then_some(guard);
+            let answer = match &standing {
+                Standing::Open => self.offer_nothing(target, request).await?,
+                Standing::Candidate(_, candidate) => self.offer(target, request, candidate).await?,
+                Standing::Exhausted => Answer::Refused(Refusal::default()),
+            };
+            let mut trial = match held {
+                Some(guard) => guard,
+                None => shared.lock().await,
+            };
+            match (answer, &standing) {
+                (Answer::Accepted(response), _) => {
+                    trial.accept(&standing);
+                    return Ok(response);
+                }
+                (Answer::Challenged, _) => trial.begin(&self.keychain(request).await?),
+                (Answer::Refused(_), Standing::Exhausted) => return Err(denied(request, &trial)),
+                (Answer::Refused(refusal), _) => trial.refuse(&standing, refusal),
+            }
+        }
+    }
+
+    async fn offer_nothing(&self, target: &Target, request: &Request) -> Result<Answer, Error> {
+        let host = self.host(&target.repository);
+        if self.known(&host).await?.asked {
+            return Ok(Answer::Challenged);
+        }
+        let response = self.registry.0.transport.send(self.insecure, request, None).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(Answer::Accepted(response));
+        }
+        host.challenged(response.headers()).await;
+        Ok(Answer::Challenged)
+    }
+
+    async fn offer(&self, target: &Target, request: &Request, candidate: &Candidate) -> Result<Answer, Error> {
+        let host = self.host(&target.repository);
+        let known = self.known(&host).await?;
+        if !may_send(candidate, &known, &host) {
+            return Ok(Answer::Refused(Refusal { outcome: Outcome::Skipped, status: None, code: Some("PlainHttp".into()) }));
+        }
+        let key = self.token_key(target, candidate);
+        // A second round, with a fresh token, is for tokens that expired or lack a scope which the registry names.
+        for last in [false, true] {
+            let authorization = match self.authorize(target, candidate, &host, &key).await? {
+                Ok(authorization) => authorization,
+                Err(error) => return refused_token(request, error),
+            };
+            let response = self.registry.0.transport.send(self.insecure, request, Some(&authorization.header)).await?;
+            match response.status() {
+                StatusCode::UNAUTHORIZED if !last => {
+                    self.registry.0.tokens.forget(&key);
+                    host.challenged(response.headers()).await;
+                }
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(Answer::Refused(refusal(response).await)),
+                _ => return Ok(Answer::Accepted(response)),
+            }
+        }
+        Ok(Answer::Refused(Refusal::default()))
+    }
+
+    async fn authorize(
+        &self,
+        target: &Target,
+        candidate: &Candidate,
+        host: &Host,
+        key: &TokenKey,
+    ) -> Result<Result<Arc<Authorization>, TokenError>, Error> {
+        let (known, now) = (self.known(host).await?, Timestamp::now());
+        let push = target.operation == Operation::Push;
+        let request = TokenRequest {
+            challenges: &known.challenges,
+            registry: target.repository.registry(),
+            registry_is_plain_http: known.base.scheme() == "http",
+            registry_address: known.address,
+            scopes: &[Scope { path: target.repository.path().to_owned(), push }],
+            credential: &candidate.credential,
+            password_grant: false,
+        };
+        let http = self.registry.0.transport.http(self.insecure);
+        Ok(self.registry.0.tokens.obtain(key.clone(), now, token::exchange(http, &request, now)).await)
+    }
+
+    fn token_key(&self, target: &Target, candidate: &Candidate) -> TokenKey {
+        TokenKey {
+            namespace: self.namespace.clone(),
+            candidate: candidate.provenance.clone(),
+            registry: target.repository.registry().to_owned(),
+            scope: format!("{}:{}", target.repository.path(), target.operation),
+        }
+    }
+
+    async fn keychain(&self, request: &Request) -> Result<Arc<Keychain>, Error> {
+        let keychain = self.keychain.clone().await;
+        keychain.map_err(|source| Error::Keychain { action: request.action.clone(), source })
+    }
+
+    fn trial(&self, target: &Target) -> Arc<AsyncMutex<Trial>> {
+        let mut trials = self.trials();
+        let trial = trials.entry(target.clone()).or_insert_with(|| Arc::new(AsyncMutex::new(Trial::new(target.clone()))));
+        Arc::clone(trial)
+    }
+
+    fn trials(&self) -> std::sync::MutexGuard<'_, HashMap<Target, Arc<AsyncMutex<Trial>>>> {
+        self.trials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Secrets go over plain http only to this machine, or where the operator said so.
+fn may_send(candidate: &Candidate, known: &Known, host: &Host) -> bool {
+    *candidate.credential == Credential::Anonymous
+        || known.base.scheme() == "https"
+        || host.insecure
+        || is_loopback(&host.name)
+}
+
+fn denied(request: &Request, trial: &Trial) -> Error {
+    match trial.report() {
+        Some(report) => Error::Denied { action: request.action.clone(), report: Box::new(report.clone()) },
+        None => Error::Malformed { action: request.action.clone(), host: String::new(), reason: "no candidate" },
+    }
+}
+
+/// Whether the token service's no is about this candidate, or stops the target.
+fn refused_token(request: &Request, error: TokenError) -> Result<Answer, Error> {
+    if !error.is_about_the_credential() {
+        return Err(Error::Token { action: request.action.clone(), source: error });
+    }
+    let code = Some(error.code().to_owned());
+    Ok(Answer::Refused(Refusal { outcome: error.outcome(), status: None, code }))
+}
+
+/// The registry's status and code; its free text stays out of the report.
+async fn refusal(response: Response) -> Refusal {
+    let status = response.status();
+    let challenges = Challenge::parse_all(response.headers());
+    let insufficient = challenges.iter().any(|challenge| challenge.error() == Some("insufficient_scope"));
+    let said = http::body(response, MAX_ERROR_BODY).await.map(|body| said(&body).0);
+    let code = said.ok().filter(|code| !code.is_empty());
+    let outcome = if status == StatusCode::FORBIDDEN || insufficient { Outcome::Denied } else { Outcome::Rejected };
+    Refusal { outcome, status: Some(status.as_u16()), code }
+}

@@ -1,0 +1,178 @@
+//! One HTTP exchange with a registry: time-outs, short retries of what passes by itself, redirects without
+//! credentials, and errors that tell "away" from "not trusted" from "no".
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use bytes::Bytes;
+use jiff::Timestamp;
+use ::http::header::{AUTHORIZATION, LOCATION};
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use reqwest::{Client, Response};
+use url::Url;
+
+use super::error::Error;
+use crate::client::http;
+use crate::client::retry_after::retry_after;
+
+/// Redirects that are followed for one request.
+const MAX_REDIRECTS: usize = 10;
+/// A longer `Retry-After` is not waited for here: the run comes back when the time has come.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+pub(super) struct Transport {
+    strict: Client,
+    insecure: Client,
+}
+
+/// One request; it can be sent again.
+#[derive(Clone)]
+pub(super) struct Request {
+    /// "push the signature of registry/app": completes "cannot …".
+    pub action: String,
+    pub method: Method,
+    /// The registry: credentials go to no other origin.
+    pub home: Url,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Transport {
+    pub(super) fn new() -> Result<Self, Error> {
+        Ok(Self {
+            strict: http::client(false).map_err(Error::Setup)?,
+            insecure: http::client(true).map_err(Error::Setup)?,
+        })
+    }
+
+    pub(super) fn http(&self, insecure: bool) -> &Client {
+        if insecure { &self.insecure } else { &self.strict }
+    }
+
+    /// Sends a request and returns any answer below 500 other than 408 and 429.
+    pub(super) async fn send(
+        &self,
+        insecure: bool,
+        request: &Request,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, Error> {
+        let policy = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(300))
+            .with_max_delay(MAX_WAIT)
+            .with_max_times(3)
+            .with_jitter();
+        (|| self.follow(insecure, request, authorization))
+            .retry(policy)
+            .when(passes_soon)
+            .adjust(|error, delay| match error {
+                Error::Throttled { after: Some(after), .. } => Some(*after),
+                _ => delay,
+            })
+            .await
+    }
+
+    /// Sends a request and follows redirects of those that only read.
+    async fn follow(
+        &self,
+        insecure: bool,
+        request: &Request,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, Error> {
+        let mut url = request.url.clone();
+        for _ in 0..MAX_REDIRECTS {
+            // Credentials go to the registry's own host only (credentials specification §5.1).
+            let authorization = authorization.filter(|_| url.origin() == request.home.origin());
+            let response = self.once(insecure, request, &url, authorization).await?;
+            if !response.status().is_redirection() || !is_read(&request.method) {
+                return Ok(response);
+            }
+            url = redirected(request, &url, &response)?;
+        }
+        Err(malformed(request, "more than 10 redirects"))
+    }
+
+    async fn once(
+        &self,
+        insecure: bool,
+        request: &Request,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, Error> {
+        let mut headers = request.headers.clone();
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        let sent = self.http(insecure).request(request.method.clone(), url.clone()).headers(headers);
+        let response =
+            sent.body(request.body.clone()).send().await.map_err(|error| unreachable_host(&request.action, url, error))?;
+        let action = || request.action.clone();
+        match response.status() {
+            StatusCode::TOO_MANY_REQUESTS => {
+                Err(Error::Throttled { action: action(), host: host_of(url), after: retry_after(response.headers(), Timestamp::now()) })
+            }
+            status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+                let host = host_of(url);
+                Err(Error::Unavailable { action: action(), host, status: Some(status), source: None })
+            }
+            _ => Ok(response),
+        }
+    }
+}
+
+/// A connection that was refused is not tried again at once: the controller probes the host for all runs.
+fn passes_soon(error: &Error) -> bool {
+    match error {
+        Error::Throttled { after, .. } => after.is_none_or(|after| after <= MAX_WAIT),
+        Error::Unavailable { status, source, .. } => {
+            status.is_some() || source.as_ref().is_some_and(|error| !error.is_connect() && !error.is_timeout())
+        }
+        _ => false,
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
+}
+
+fn redirected(request: &Request, from: &Url, response: &Response) -> Result<Url, Error> {
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let target = location.and_then(|location| from.join(location).ok());
+    let target = target.ok_or_else(|| malformed(request, "a redirect without a usable Location"))?;
+    if from.scheme() == "https" && target.scheme() != "https" {
+        return Err(malformed(request, "a redirect from https to http"));
+    }
+    Ok(target)
+}
+
+fn malformed(request: &Request, reason: &'static str) -> Error {
+    Error::Malformed { action: request.action.clone(), host: host_of(&request.url), reason }
+}
+
+/// `host[:port]`, as messages and probes name it.
+pub(super) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Sorts a failure below HTTP: a TLS failure needs a person, everything else passes.
+pub(super) fn unreachable_host(action: &str, url: &Url, error: reqwest::Error) -> Error {
+    let (action, host, source) = (action.to_owned(), host_of(url), error.without_url());
+    if is_tls(&source) {
+        Error::Tls { action, host, source }
+    } else {
+        Error::Unavailable { action, host, status: None, source: Some(source) }
+    }
+}
+
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

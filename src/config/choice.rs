@@ -1,0 +1,241 @@
+//! The closed sets of the configuration: each an enum whose variants stand beside the word that the ConfigMap
+//! uses for them (Chains specification §1.1; words of our own in the architecture's "New names").
+//!
+//! Guarantees: words are exact and case sensitive, as in Chains; `as_str` and `ALL` cannot drift from the
+//! variants, since one macro makes all three. Must not: read text, which is [`super::value`]'s work.
+
+/// A setting that takes one of a few words.
+pub trait Choice: Copy + PartialEq + 'static {
+    /// Every variant, in the order of the documentation.
+    const ALL: &'static [Self];
+
+    /// Whether an unknown word leaves the default in place with a warning, because Chains passes over it.
+    const PASSED_OVER: bool = false;
+
+    /// The word in the ConfigMap.
+    fn word(self) -> &'static str;
+}
+
+macro_rules! choices {
+    ($($(#[$of:meta])* $name:ident { $($(#[$each:meta])* $variant:ident = $word:literal,)+ } $(=> $lenient:ident)?)+) => {$(
+        $(#[$of])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$each])* $variant,)+ }
+
+        impl $name {
+            /// The word in the ConfigMap.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl Choice for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+            $(const $lenient: bool = true;)?
+
+            fn word(self) -> &'static str {
+                self.as_str()
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )+};
+}
+
+choices! {
+    /// What the statement about a run looks like.
+    RunFormat {
+        /// SLSA v0.2 provenance; another word for [`RunFormat::SlsaV1`].
+        #[default]
+        InToto = "in-toto",
+        /// SLSA v0.2 provenance, despite the name.
+        SlsaV1 = "slsa/v1",
+        /// SLSA v1.0 provenance; every result is a by-product.
+        SlsaV2Alpha3 = "slsa/v2alpha3",
+        /// SLSA v1.0 provenance; only declared build artifacts are subjects.
+        SlsaV2Alpha4 = "slsa/v2alpha4",
+    }
+
+    /// What the payload of an image signature looks like.
+    ImageFormat {
+        /// The payload that cosign signs and verifies.
+        #[default]
+        SimpleSigning = "simplesigning",
+    }
+
+    /// A place where signatures and their payloads are kept.
+    Storage {
+        /// Annotations of the run.
+        #[default]
+        Tekton = "tekton",
+        /// The registry of the image.
+        Oci = "oci",
+        /// A Google Cloud Storage bucket.
+        Gcs = "gcs",
+        /// A document database.
+        Docdb = "docdb",
+        /// Google Container Analysis.
+        Grafeas = "grafeas",
+        /// A Kafka topic.
+        Kafka = "kafka",
+        /// An Archivista server.
+        Archivista = "archivista",
+    }
+
+    /// What signs an artifact.
+    SignerKind {
+        /// A key of the Secret `signing-secrets`, or a Fulcio certificate.
+        #[default]
+        X509 = "x509",
+        /// A key management service.
+        Kms = "kms",
+        /// Nothing: the artifact is disabled, as in Chains.
+        None = "none",
+    }
+
+    /// How signatures lie in a registry.
+    Encoding {
+        /// cosign's tags `.sig` and `.att`.
+        #[default]
+        Dsse = "dsse",
+        /// Sigstore bundles as OCI 1.1 referrers.
+        SigstoreBundle = "sigstore-bundle",
+    }
+
+    /// What SLSA v1.0 provenance states about the build.
+    BuildType {
+        /// The run alone.
+        #[default]
+        Slsa = "https://tekton.dev/chains/v2/slsa",
+        /// The run with its labels, annotations and child runs.
+        SlsaTekton = "https://tekton.dev/chains/v2/slsa-tekton",
+    }
+
+    /// Which signatures are written to the transparency log.
+    Upload {
+        /// None.
+        #[default]
+        Off = "false",
+        /// All.
+        On = "true",
+        /// Those of runs with the annotation `chains.tekton.dev/transparency-upload: "true"`.
+        Manual = "manual",
+    } => PASSED_OVER
+
+    /// The broker in front of the Kafka storage.
+    PubSubProvider {
+        /// Memory of the process, for tests of Chains.
+        #[default]
+        InMemory = "inmemory",
+        /// Kafka.
+        Kafka = "kafka",
+    }
+
+    /// When a run carries a finalizer.
+    Finalizers {
+        /// From being seen while it runs until it is marked.
+        #[default]
+        Running = "running",
+        /// Never: a run deleted before its turn is lost.
+        Never = "never",
+    }
+
+    /// Which completed runs are signed.
+    Outcomes {
+        /// Succeeded, failed and cancelled ones alike.
+        #[default]
+        All = "all",
+        /// Only those that succeeded.
+        Succeeded = "succeeded",
+    }
+
+    /// Whether the agent's own registry credentials may serve a run.
+    ControllerCredentials {
+        /// For every run.
+        #[default]
+        Always = "always",
+        /// For none.
+        Never = "never",
+        /// For the pairs of namespace and repository that are listed.
+        Allowlist = "allowlist",
+    }
+
+    /// What happens to an image that no policy names.
+    NoMatch {
+        /// It is refused.
+        #[default]
+        Deny = "deny",
+        /// It is admitted with a warning.
+        Warn = "warn",
+        /// It is admitted.
+        Allow = "allow",
+    } => PASSED_OVER
+
+    /// Where the pull secrets that a policy names are looked up.
+    PullSecretNamespace {
+        /// The agent's namespace, then the workload's.
+        #[default]
+        Both = "both",
+        /// The agent's namespace.
+        Controller = "controller",
+        /// The workload's namespace.
+        Workload = "workload",
+    }
+}
+
+impl Storage {
+    /// What Chains accepts for a `PipelineRun`: everything less Kafka.
+    pub const OF_PIPELINERUN: &'static [Self] =
+        &[Self::Tekton, Self::Oci, Self::Gcs, Self::Docdb, Self::Grafeas, Self::Archivista];
+
+    /// Whether this build can store there.
+    pub const fn in_this_build(self) -> bool {
+        matches!(self, Self::Tekton | Self::Oci)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words<C: Choice>() -> Vec<&'static str> {
+        C::ALL.iter().map(|choice| choice.word()).collect()
+    }
+
+    #[test]
+    fn the_words_are_those_of_chains() {
+        assert_eq!(words::<RunFormat>(), ["in-toto", "slsa/v1", "slsa/v2alpha3", "slsa/v2alpha4"]);
+        assert_eq!(words::<ImageFormat>(), ["simplesigning"]);
+        assert_eq!(words::<Storage>(), ["tekton", "oci", "gcs", "docdb", "grafeas", "kafka", "archivista"]);
+        assert_eq!(words::<SignerKind>(), ["x509", "kms", "none"]);
+        assert_eq!(words::<Encoding>(), ["dsse", "sigstore-bundle"]);
+        assert_eq!(words::<PubSubProvider>(), ["inmemory", "kafka"]);
+        assert_eq!(
+            words::<BuildType>(),
+            ["https://tekton.dev/chains/v2/slsa", "https://tekton.dev/chains/v2/slsa-tekton"]
+        );
+    }
+
+    #[test]
+    fn a_pipelinerun_may_be_stored_everywhere_but_in_kafka() {
+        let missing: Vec<_> = Storage::ALL.iter().filter(|s| !Storage::OF_PIPELINERUN.contains(s)).collect();
+        assert_eq!(missing, [&Storage::Kafka]);
+    }
+
+    #[test]
+    fn only_the_words_that_chains_passes_over_are_lenient() {
+        const { assert!(Upload::PASSED_OVER && NoMatch::PASSED_OVER) };
+        const { assert!(!RunFormat::PASSED_OVER && !Storage::PASSED_OVER && !Finalizers::PASSED_OVER) };
+    }
+
+    #[test]
+    fn this_build_stores_in_annotations_and_registries() {
+        let here: Vec<_> = Storage::ALL.iter().filter(|storage| storage.in_this_build()).collect();
+        assert_eq!(here, [&Storage::Tekton, &Storage::Oci]);
+        assert_eq!(Storage::Oci.to_string(), "oci");
+    }
+}

@@ -1,0 +1,251 @@
+//! The groups of settings: what each field decides. Defaults stand in [`super::default`], keys in [`super::key`].
+//!
+//! Guarantees: fields are typed so that a bad state cannot be written; secrets do not print. Must not: know
+//! how a setting is spelt.
+
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::choice::{
+    BuildType, ControllerCredentials, Encoding, Finalizers, NoMatch, Outcomes, PubSubProvider,
+    PullSecretNamespace, Upload,
+};
+use super::secret::Secret;
+use crate::artifact::image::Repository;
+
+/// What provenance says about the builder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// Identity of the builder.
+    pub builder_id: String,
+    /// Build type of SLSA v1.0 provenance.
+    pub build_type: BuildType,
+    /// Whether a PipelineRun's statement looks into its TaskRuns for artifacts.
+    pub deep_inspection: bool,
+}
+
+/// Settings of the storages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StorageSettings {
+    /// Registries.
+    pub oci: OciStorage,
+    /// Google Cloud Storage: the bucket.
+    pub gcs_bucket: Option<String>,
+    /// Document databases.
+    pub docdb: DocdbStorage,
+    /// Google Container Analysis.
+    pub grafeas: GrafeasStorage,
+    /// Publish and subscribe.
+    pub pubsub: PubSubStorage,
+    /// Archivista: the server.
+    pub archivista_url: Option<String>,
+}
+
+/// Settings of the registry storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OciStorage {
+    /// The one repository for all signatures, instead of each image's own.
+    pub repository: Option<Repository>,
+    /// TLS certificates are not verified, and plain HTTP is allowed.
+    pub insecure: bool,
+    /// How signatures lie there.
+    pub encoding: Encoding,
+    /// Both encodings at once.
+    pub also_bundle: bool,
+    /// The image must be there before it is signed.
+    pub require_image: bool,
+}
+
+/// Settings of the document database storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DocdbStorage {
+    /// URL of the collection.
+    pub url: Secret,
+    /// URL of the MongoDB server.
+    pub mongo_server_url: Secret,
+    /// Folder whose file `MONGO_SERVER_URL` has that URL.
+    pub mongo_server_url_dir: Option<PathBuf>,
+    /// File that has that URL.
+    pub mongo_server_url_path: Option<PathBuf>,
+}
+
+/// Settings of the Container Analysis storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrafeasStorage {
+    /// The project.
+    pub project_id: Option<String>,
+    /// Prefix of the notes' names.
+    pub note_id: Option<String>,
+    /// Text of the notes.
+    pub note_hint: String,
+}
+
+/// Settings of the publish and subscribe storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PubSubStorage {
+    /// The broker.
+    pub provider: Option<PubSubProvider>,
+    /// The topic.
+    pub topic: Option<String>,
+    /// Kafka's servers.
+    pub kafka_bootstrap_servers: Option<String>,
+}
+
+/// Settings of the signers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Signers {
+    /// Certificates for keyless signing.
+    pub fulcio: Fulcio,
+    /// Key management services.
+    pub kms: Kms,
+}
+
+/// Settings of keyless signing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fulcio {
+    /// Sign with certificates instead of the key in the Secret.
+    pub enabled: bool,
+    /// The certificate authority.
+    pub address: String,
+    /// Issuer of the identity token.
+    pub issuer: String,
+    /// The one source of identity tokens; all are tried otherwise.
+    pub provider: Option<String>,
+    /// File with the identity token.
+    pub token_file: Option<PathBuf>,
+    /// The token may be sent over plain HTTP to a host outside the cluster.
+    pub allow_http: bool,
+    /// One certificate serves several runs while it is valid.
+    pub certificate_reuse: bool,
+    /// File with the trust root, instead of the mirror.
+    pub trusted_root: Option<PathBuf>,
+    /// Mirror of the trust root.
+    pub tuf_mirror_url: String,
+}
+
+/// Settings of key management services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kms {
+    /// The key.
+    pub key: Option<String>,
+    /// Address of Vault.
+    pub address: Option<String>,
+    /// Token for Vault.
+    pub token: Secret,
+    /// File with the token; it beats [`Kms::token`].
+    pub token_path: Option<PathBuf>,
+    /// Where Vault's JWT authentication is mounted.
+    pub oidc_path: Option<String>,
+    /// Role to log in as.
+    pub oidc_role: Option<String>,
+    /// File with the JWT.
+    pub oidc_token_path: PathBuf,
+    /// Socket of the SPIFFE Workload API.
+    pub spire_socket: Option<String>,
+    /// Audience of the SVID.
+    pub spire_audience: Option<String>,
+}
+
+/// Settings of the transparency log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transparency {
+    /// What is written to it.
+    pub upload: Upload,
+    /// The log.
+    pub url: String,
+    /// File with a Sigstore SigningConfig that names logs and timestamp authorities.
+    pub signing_config: Option<PathBuf>,
+}
+
+/// How runs are worked off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signing {
+    /// How long an attempt is repeated before the run is marked `failed`.
+    pub retry_window: Duration,
+    /// When a run carries a finalizer.
+    pub finalizers: Finalizers,
+    /// How many runs are worked on at the same time.
+    pub concurrency: usize,
+    /// Which key signs for which namespace.
+    pub key_policy: Option<String>,
+}
+
+/// What is signed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Label selector in the form that `kubectl -l` takes.
+    pub label_selector: Option<String>,
+    /// Runs that completed longer ago are left alone.
+    pub max_age: Option<Duration>,
+    /// Runs with another outcome are left alone.
+    pub outcomes: Outcomes,
+    /// The manifests that an image index lists are signed too.
+    pub index_children: bool,
+}
+
+/// How registries are met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registry {
+    /// TOML file with credentials, proxies and authorities.
+    pub config_file: Option<PathBuf>,
+    /// Credentials tried for one target in one attempt.
+    pub max_candidates: usize,
+    /// Whether the agent's own credentials serve runs.
+    pub controller_credentials: ControllerCredentials,
+    /// Which they serve, with [`ControllerCredentials::Allowlist`].
+    pub allow: BTreeSet<AllowedPair>,
+    /// The cloud role of the run's own service account is a credential.
+    pub run_identity: bool,
+    /// Hosts that may be sent a password in an OAuth 2 form.
+    pub oauth_password_grant: BTreeSet<RegistryHost>,
+    /// AWS role that the agent takes on for ECR.
+    pub aws_role_arn: Option<String>,
+}
+
+/// Runs of these namespaces may use the agent's credentials for these repositories.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AllowedPair {
+    /// Glob over namespaces.
+    pub namespace: String,
+    /// Glob over repositories, host included.
+    pub repository: String,
+}
+
+/// A registry host in its canonical form, with its port if it has one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RegistryHost(pub(super) String);
+
+impl RegistryHost {
+    /// `host[:port]`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for RegistryHost {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Pull secrets that are kept fresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh {
+    /// Whether this process does it.
+    pub enabled: bool,
+    /// Names of the Secrets.
+    pub secret_names: BTreeSet<String>,
+}
+
+/// Admission.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// What happens to an image that no policy names.
+    pub no_match: NoMatch,
+    /// Where pull secrets are looked up.
+    pub pull_secret_namespace: PullSecretNamespace,
+    /// Regular expressions of identities match whole texts.
+    pub anchor_regexes: bool,
+}

@@ -1,0 +1,202 @@
+//! What this build cannot do, asked of a configuration: storages, signers and logs that Chains has and that are
+//! recognised here, so that they are refused by name and never passed over.
+//!
+//! Guarantees: [`Config::unsupported_for`] names everything that an artifact was to have and cannot get, so that
+//! it fails instead of being marked as signed; artifacts that ask for none of it go on. Rows of the table marked
+//! `later` that nothing fails for are only reported. Must not: change the configuration.
+
+use super::finding::{Finding, Problem, Refusal};
+use super::{ArtifactKind, Config, Encoding, SignerKind, Storage, Upload, key};
+
+impl Config {
+    /// What is set and not in this build, for a person: what makes artifacts fail first, then what is without effect.
+    pub fn unsupported(&self) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = Vec::new();
+        let failing = [ArtifactKind::TaskRun, ArtifactKind::PipelineRun, ArtifactKind::Oci]
+            .into_iter()
+            .flat_map(|kind| self.unsupported_for(kind));
+        for finding in failing.chain(self.without_effect()) {
+            let known = findings.iter().any(|f| (&f.key, &f.value) == (&finding.key, &finding.value));
+            if !known {
+                findings.push(finding);
+            }
+        }
+        findings
+    }
+
+    /// What makes artifacts of this kind fail in this build; empty when they are disabled.
+    pub fn unsupported_for(&self, kind: ArtifactKind) -> Vec<Finding> {
+        if !self.enabled(kind) {
+            return Vec::new();
+        }
+        let (name, storages, signer) = match kind {
+            ArtifactKind::TaskRun => ("taskrun", &self.taskrun.storage, self.taskrun.signer),
+            ArtifactKind::PipelineRun => ("pipelinerun", &self.pipelinerun.storage, self.pipelinerun.signer),
+            ArtifactKind::Oci => ("oci", &self.oci.storage, self.oci.signer),
+        };
+        let in_registry = storages.contains(&Storage::Oci);
+        let by_signer = match signer {
+            SignerKind::Kms => Some((format!("artifacts.{name}.signer"), "kms")),
+            SignerKind::X509 if self.signers.fulcio.enabled => {
+                Some(("signers.x509.fulcio.enabled".into(), "true"))
+            }
+            SignerKind::X509 | SignerKind::None => None,
+        };
+        storages
+            .iter()
+            .filter(|storage| !storage.in_this_build())
+            .map(|storage| (format!("artifacts.{name}.storage"), storage.as_str()))
+            .chain(by_signer)
+            .chain(self.of_every_artifact())
+            .chain(self.of_registries().filter(|_| in_registry))
+            .chain(self.of_images().filter(|_| kind == ArtifactKind::Oci))
+            .map(|(key, value)| missing(&key, value, FAILS))
+            .collect()
+    }
+
+    /// Settings that concern whatever is signed.
+    fn of_every_artifact(&self) -> impl Iterator<Item = (String, &str)> {
+        let upload = self.transparency.upload;
+        let log = (upload != Upload::Off).then(|| ("transparency.enabled".into(), upload.as_str()));
+        let timestamp = self.timestamp_url.as_deref().map(|url| ("timestamp.url".into(), url));
+        let keys = self.signing.key_policy.as_deref().map(|policy| ("signing.key-policy".into(), policy));
+        [log, timestamp, keys].into_iter().flatten()
+    }
+
+    /// Settings that concern what is stored in a registry.
+    fn of_registries(&self) -> impl Iterator<Item = (String, &str)> {
+        let oci = &self.storage.oci;
+        let bundle = (oci.encoding == Encoding::SigstoreBundle)
+            .then(|| ("storage.oci.encoding-format".into(), oci.encoding.as_str()));
+        let both = oci.also_bundle.then(|| ("storage.oci.also-bundle".into(), "true"));
+        [bundle, both].into_iter().flatten()
+    }
+
+    /// Settings that concern the signatures of images.
+    fn of_images(&self) -> impl Iterator<Item = (String, &str)> {
+        self.selection.index_children.then(|| ("artifacts.oci.index-children".into(), "true")).into_iter()
+    }
+
+    /// Keys that are set to something other than their default and that nothing reads yet.
+    fn without_effect(&self) -> impl Iterator<Item = Finding> {
+        let (mut own, mut default) = (self.clone(), Self::default());
+        key::all().filter(|key| key.later).filter_map(move |key| {
+            let text = key.field.text(&mut own);
+            (text != key.field.text(&mut default)).then(|| missing(key.name, &text, UNUSED))
+        })
+    }
+}
+
+const FAILS: &str = "the artifacts that use it fail: choose another, or run a version that has it";
+const UNUSED: &str = "nothing reads it: remove it, or run a version that does";
+
+fn missing(key: &str, value: &str, remedy: &str) -> Finding {
+    Refusal::new(Problem::NotInThisBuild, remedy).of(key, Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::choice::Choice;
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> Config {
+        let data: BTreeMap<_, _> =
+            pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        Config::parse(&data).config.unwrap()
+    }
+
+    fn failing(config: &Config, kind: ArtifactKind) -> Vec<(String, Option<String>)> {
+        config.unsupported_for(kind).into_iter().map(|finding| (finding.key, finding.value)).collect()
+    }
+
+    #[test]
+    fn nothing_is_missing_for_the_defaults_and_for_what_is_here() {
+        assert_eq!(Config::default().unsupported(), []);
+        let config = config(&[
+            ("artifacts.taskrun.storage", "oci,tekton"),
+            ("artifacts.taskrun.format", "slsa/v2alpha4"),
+            ("storage.oci.repository", "registry.example/sig"),
+            ("signing.concurrency", "4"),
+        ]);
+        assert_eq!(config.unsupported(), []);
+    }
+
+    #[test]
+    fn a_missing_storage_fails_only_the_artifacts_that_use_it() {
+        for storage in Storage::ALL.iter().filter(|storage| !storage.in_this_build()) {
+            let config = config(&[("artifacts.taskrun.storage", &format!("oci,{storage}"))]);
+            let expected = ("artifacts.taskrun.storage".to_owned(), Some(storage.to_string()));
+            assert_eq!(failing(&config, ArtifactKind::TaskRun), [expected]);
+            assert_eq!(failing(&config, ArtifactKind::PipelineRun), []);
+            assert_eq!(failing(&config, ArtifactKind::Oci), []);
+            assert_eq!(config.unsupported().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_missing_signer_fails_the_artifacts_that_it_signs() {
+        let kms = config(&[("artifacts.oci.signer", "kms")]);
+        assert_eq!(failing(&kms, ArtifactKind::Oci), [("artifacts.oci.signer".into(), Some("kms".into()))]);
+        assert_eq!(failing(&kms, ArtifactKind::TaskRun), []);
+        let fulcio = config(&[("signers.x509.fulcio.enabled", "true"), ("artifacts.oci.signer", "none")]);
+        assert_eq!(failing(&fulcio, ArtifactKind::TaskRun).len(), 1);
+        assert_eq!(failing(&fulcio, ArtifactKind::Oci), []);
+    }
+
+    #[test]
+    fn a_missing_log_fails_every_enabled_artifact() {
+        let on = config(&[("transparency.enabled", "manual"), ("artifacts.pipelinerun.storage", "")]);
+        for (kind, count) in
+            [(ArtifactKind::TaskRun, 1), (ArtifactKind::Oci, 1), (ArtifactKind::PipelineRun, 0)]
+        {
+            assert_eq!(failing(&on, kind).len(), count, "{kind:?}");
+        }
+        assert_eq!(on.unsupported().len(), 1);
+    }
+
+    #[test]
+    fn a_missing_encoding_fails_what_goes_to_a_registry() {
+        for key in [("storage.oci.encoding-format", "sigstore-bundle"), ("storage.oci.also-bundle", "true")] {
+            let bundles = config(&[key]);
+            assert_eq!(failing(&bundles, ArtifactKind::Oci), [(key.0.into(), Some(key.1.into()))]);
+            assert_eq!(failing(&bundles, ArtifactKind::TaskRun), []);
+        }
+        let children = config(&[("artifacts.oci.index-children", "true")]);
+        assert_eq!(failing(&children, ArtifactKind::Oci).len(), 1);
+        assert_eq!(failing(&children, ArtifactKind::TaskRun), []);
+    }
+
+    #[test]
+    fn a_missing_timestamp_or_key_policy_fails_rather_than_being_left_out() {
+        for key in ["timestamp.url", "signing.key-policy"] {
+            assert_eq!(
+                failing(&config(&[(key, "x")]), ArtifactKind::TaskRun),
+                [(key.into(), Some("x".into()))]
+            );
+        }
+    }
+
+    #[test]
+    fn every_other_key_of_a_later_build_is_reported_and_fails_nothing() {
+        let idle = config(&[
+            ("storage.gcs.bucket", "b"),
+            ("policy.no-match", "warn"),
+            ("signers.kms.auth.token", "canary"),
+        ]);
+        assert_eq!(failing(&idle, ArtifactKind::Oci), []);
+        let report: Vec<_> = idle.unsupported().iter().map(ToString::to_string).collect();
+        assert_eq!(report.len(), 3);
+        assert!(report.iter().all(|line| line.contains("not in this build; nothing reads it")));
+        assert!(!report.concat().contains("canary"));
+    }
+
+    #[test]
+    fn what_fails_artifacts_is_reported_once_and_first() {
+        let config =
+            config(&[("signers.x509.fulcio.enabled", "1"), ("builder.id", "x"), ("storage.gcs.bucket", "b")]);
+        let keys: Vec<_> = config.unsupported().into_iter().map(|finding| finding.key).collect();
+        assert_eq!(keys, ["signers.x509.fulcio.enabled", "storage.gcs.bucket"]);
+    }
+}

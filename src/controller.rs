@@ -1,0 +1,164 @@
+//! The agent in the cluster: watches runs, works them off, records the outcome, and ends without losing any.
+//!
+//! # Flow
+//!
+//! `watch` sees an event, `decide` says what it means, `queue` holds what is pending, a worker takes it to
+//! `reconcile`, which runs the flow and records the outcome; `retry` says when to come back and `outage` probes
+//! hosts that are away, once for all runs that wait for them.
+//!
+//! # Guarantees
+//!
+//! A run is marked only after everything that was asked for is in place. Stopping takes no new work, lets what
+//! runs finish, and leaves everything else for the next start, which finds it unmarked.
+
+pub mod decide;
+mod outage;
+pub mod queue;
+mod readiness;
+mod reconcile;
+mod report;
+pub mod retry;
+mod runs;
+mod server;
+pub mod settings;
+mod sight;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::client::registry::{self, Registry};
+use crate::credential::kubernetes::Cluster;
+use crate::tekton::Kind;
+use crate::telemetry::metrics::Metrics;
+use queue::Queue;
+use readiness::Readiness;
+use reconcile::{Context, reconcile};
+use report::Reporter;
+use runs::Runs;
+use server::Endpoints;
+pub use settings::KeySource;
+use settings::Follower;
+use sight::Sight;
+use watch::Watch;
+
+/// How long a stop waits for the attempts that run.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// How the controller is started; everything else comes from `chains-config`.
+pub struct Options {
+    /// Namespaces to watch; all when empty.
+    pub namespaces: Vec<String>,
+    /// Where `chains-config` lies.
+    pub system_namespace: String,
+    /// Where the keys lie.
+    pub keys: KeySource,
+    /// Address of `/livez`, `/readyz`, `/health` and `/readiness`.
+    pub health: SocketAddr,
+    /// Address of `/metrics`.
+    pub metrics: SocketAddr,
+    /// How the agent's own service account is called in messages.
+    pub identity: String,
+}
+
+/// Why the controller did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is in use, or may not be opened.
+    #[error("cannot listen on {address}: free the port, or choose another one with {option}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The option that sets it.
+        option: &'static str,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+}
+
+/// Runs until `stop`, then drains.
+pub async fn run(client: Client, options: Options, stop: CancellationToken) -> Result<(), StartError> {
+    let (ready, metrics) = (Arc::new(Readiness::default()), Arc::new(Metrics::default()));
+    let endpoints = Endpoints::bind(options.health, options.metrics).await?;
+    let registry = Registry::new()?;
+    let (edge, queue) = (TaskTracker::new(), Arc::new(Queue::default()));
+    let closing = CancellationToken::new();
+    edge.spawn(endpoints.serve(Arc::clone(&ready), Arc::clone(&metrics), Arc::clone(&queue), closing.clone()));
+
+    let mut follower = Follower::new(client.clone(), &options.system_namespace, "chains-config", options.keys.clone());
+    if let Some(first) = follower.first(&stop).await {
+        let concurrency = first.config.signing.concurrency;
+        let (settings, following) = follower.follow(first, stop.clone(), Arc::clone(&metrics));
+        edge.spawn(following);
+        ready.configured();
+        let namespaces: Arc<[String]> = options.namespaces.into();
+        let context = Arc::new(Context {
+            runs: Runs::new(client.clone()),
+            registry: registry.clone(),
+            cluster: Arc::new(Cluster::new(client.clone(), &options.identity)),
+            settings: settings.clone(),
+            namespaces: Arc::clone(&namespaces),
+            reporter: Reporter::new(client.clone(), metrics),
+        });
+        edge.spawn(outage::probe(Arc::clone(&queue), registry, settings.clone(), stop.clone()));
+        let sight = Sight { queue: Arc::clone(&queue), settings, namespaces, ready: Arc::clone(&ready) };
+        watch_all(&client, &sight, &edge, &stop);
+        work(&queue, &context, concurrency, &ready, &stop).await;
+    }
+    closing.cancel();
+    edge.close();
+    edge.wait().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn watch_all(client: &Client, sight: &Sight, edge: &TaskTracker, stop: &CancellationToken) {
+    let namespaces: Vec<Option<String>> = match &*sight.namespaces {
+        [] => vec![None],
+        names => names.iter().cloned().map(Some).collect(),
+    };
+    for kind in [Kind::TaskRun, Kind::PipelineRun] {
+        for namespace in &namespaces {
+            let watch = Watch { client: client.clone(), kind, namespace: namespace.clone(), sight: sight.clone() };
+            edge.spawn(watch.run(stop.clone()));
+        }
+    }
+}
+
+/// Works until `stop`, then finishes what has begun, within the time that Kubernetes grants.
+async fn work(queue: &Arc<Queue>, context: &Arc<Context>, concurrency: usize, ready: &Readiness, stop: &CancellationToken) {
+    let workers = TaskTracker::new();
+    for _ in 0..concurrency {
+        let (queue, context) = (Arc::clone(queue), Arc::clone(context));
+        workers.spawn(async move {
+            while let Some(job) = queue.next().await {
+                let next = reconcile(&job, &context).await;
+                queue.finished(&job.key, next, Instant::now());
+            }
+        });
+    }
+    stop.cancelled().await;
+    ready.stopping();
+    tracing::info!("stopping: no new work, finishing what has begun");
+    queue.close();
+    workers.close();
+    if tokio::time::timeout(DRAIN, workers.wait()).await.is_err() {
+        tracing::warn!("some attempts did not finish in {DRAIN:?}; the next start takes them up");
+    }
+}
+
+/// A number in 0..1 for spreading retries; its quality does not matter.
+fn chance() -> f64 {
+    let mut byte = [0; 4];
+    let filled = aws_lc_rs::rand::fill(&mut byte).is_ok();
+    if filled { f64::from(u32::from_le_bytes(byte)) / f64::from(u32::MAX) } else { 0.5 }
+}

@@ -1,0 +1,101 @@
+//! What to do with a run, decided from values alone: the run's head, the selection of the configuration, the time.
+//! No input or output; every decision that needs explaining carries its reason.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::config::{Config, Finalizers};
+use crate::tekton::head::RunHead;
+use crate::tekton::record::is_held;
+
+/// How long a run that is being deleted is held for its signature.
+const DELETION_GRACE: Duration = Duration::from_mins(1);
+
+/// What to do with a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing, now or later, until it changes.
+    Ignore(Reason),
+    /// It still runs: hold it, so that it cannot be deleted unsigned.
+    Hold,
+    /// It must not be held up any longer.
+    Release,
+    /// It is done and unsigned.
+    Sign,
+    /// It is done and its owner wants no signature: mark it.
+    Skip(Reason),
+    /// It is being deleted and there was no time to sign it: say so and let it go.
+    Abandon,
+}
+
+/// Why nothing is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Not among the namespaces of `--namespace`.
+    Namespace,
+    /// Another controller runs it (`spec.managedBy`).
+    ManagedBy,
+    /// It has not ended.
+    Running,
+    /// It carries a mark.
+    Marked,
+    /// Its annotation says so.
+    SkipAnnotation,
+    /// It ended longer ago than `selection.max-age`.
+    Age,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Namespace => "its namespace is not watched",
+            Self::ManagedBy => "another controller manages it (spec.managedBy)",
+            Self::Running => "it has not ended",
+            Self::Marked => "it is marked",
+            Self::SkipAnnotation => "annotation chains.tekton.dev/skip is \"true\"",
+            Self::Age => "it ended longer ago than selection.max-age",
+        })
+    }
+}
+
+/// Decides. `namespaces` is empty when all are watched.
+pub fn decide(head: &RunHead, config: &Config, namespaces: &[String], now: Timestamp) -> Decision {
+    if !namespaces.is_empty() && !namespaces.iter().any(|name| name == head.namespace()) {
+        return Decision::Ignore(Reason::Namespace);
+    }
+    if head.managed_by().is_some_and(|by| !config.managed_by.contains(by)) {
+        return Decision::Ignore(Reason::ManagedBy);
+    }
+    if let Some(deleted_at) = head.deleted_at() {
+        return decide_deleted(head, deleted_at, now);
+    }
+    if !head.is_done() {
+        let hold = config.signing.finalizers == Finalizers::Running && !is_held(head) && !head.is_skipped();
+        return if hold { Decision::Hold } else { Decision::Ignore(Reason::Running) };
+    }
+    if head.mark().is_some() {
+        return Decision::Ignore(Reason::Marked);
+    }
+    if head.is_skipped() {
+        return Decision::Skip(Reason::SkipAnnotation);
+    }
+    let age = head.completed_at().map(|completed| now.duration_since(completed).unsigned_abs());
+    if config.selection.max_age.is_some_and(|most| age.is_some_and(|age| age > most)) {
+        return Decision::Ignore(Reason::Age);
+    }
+    Decision::Sign
+}
+
+/// A deletion waits for a signature of a run that is done, for a minute, and for nothing else.
+fn decide_deleted(head: &RunHead, deleted_at: Timestamp, now: Timestamp) -> Decision {
+    let unsigned = head.is_done() && head.mark().is_none() && !head.is_skipped();
+    let in_time = now.duration_since(deleted_at).unsigned_abs() <= DELETION_GRACE;
+    match (unsigned, is_held(head)) {
+        (true, _) if in_time => Decision::Sign,
+        (true, true) => Decision::Abandon,
+        (false, true) => Decision::Release,
+        (_, false) => Decision::Ignore(Reason::Marked),
+    }
+}

@@ -1,0 +1,132 @@
+//! The one boundary at which an attempt is reported: annotation, log, Event and metric are made from the same
+//! outcome, so that they cannot disagree, and each failure is told once.
+
+mod event;
+mod summary;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client;
+
+pub(super) use summary::Summary;
+
+use super::queue::Next;
+use super::runs::RunError;
+use crate::artifact::Unusable;
+use crate::error::Diagnose;
+use crate::flow::outcome::{Entry, Error, Outcome, State};
+use crate::error::chain;
+use crate::telemetry::metrics::{Cause, Metrics};
+use crate::tekton::head::RunKey;
+use event::Events;
+
+/// Delays after the API server refused or did not answer.
+const API_PAUSES: [u64; 5] = [1, 2, 5, 15, 30];
+
+/// See the module.
+pub(super) struct Reporter {
+    events: Events,
+    metrics: Arc<Metrics>,
+}
+
+impl Reporter {
+    pub(super) fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        Self { events: Events::new(client), metrics }
+    }
+
+    /// Tells what became of an attempt.
+    pub(super) async fn attempted(
+        &self,
+        key: &RunKey,
+        outcome: &Outcome,
+        summary: &Summary,
+        completed: Option<Timestamp>,
+    ) {
+        self.count(key, outcome);
+        for unusable in &outcome.unusable {
+            self.unusable(key, unusable).await;
+        }
+        for error in outcome.failures() {
+            self.failure(key, error, summary).await;
+        }
+        let since = completed.and_then(|at| Duration::try_from(Timestamp::now().duration_since(at)).ok());
+        match summary.mark() {
+            Some("true") => {
+                self.metrics.marked(key.kind, since);
+                let stored = outcome.entries.iter().filter(|entry| matches!(entry.state, State::Stored(_))).count();
+                tracing::info!(run = %key, stored, milliseconds = since.map(millis), "signed");
+            }
+            Some(_) => {
+                self.metrics.marked_failed.inc();
+                let text = summary.given_up();
+                tracing::error!(run = %key, "given up: {text}");
+                self.events.publish(key, "SigningGivenUp", &text).await;
+            }
+            None => {}
+        }
+    }
+
+    /// The API server failed; nothing could be recorded on the run.
+    pub(super) fn api_failure(&self, key: &RunKey, error: &RunError, attempts: u32) -> Next {
+        let position = (attempts as usize).min(API_PAUSES.len() - 1);
+        let pause = API_PAUSES.get(position).copied().unwrap_or(30);
+        let label = if error.code() == Some(403) { "api_forbidden" } else { "api_server" };
+        self.metrics.of(key.kind).signing_failures.get_or_create(&Cause { error_type: label }).inc();
+        tracing::warn!(run = %key, error = %chain(error), "the API server failed; trying again in {pause} s");
+        Next::After(Duration::from_secs(pause))
+    }
+
+    /// A run was deleted before it could be signed.
+    pub(super) async fn abandoned(&self, key: &RunKey) {
+        let text = "the run was deleted and could not be signed within a minute; it stays unsigned";
+        tracing::error!(run = %key, "{text}");
+        self.events.publish(key, "DeletedUnsigned", text).await;
+    }
+
+    async fn failure(&self, key: &RunKey, error: &Error, summary: &Summary) {
+        let text = explained(error, summary);
+        tracing::warn!(run = %key, cause = error.label(), attempt = summary.attempts(), "{text}");
+        let reason = if error.label() == "registry_denied" { "RegistryAuthFailed" } else { "SigningFailed" };
+        self.events.publish(key, reason, &text).await;
+    }
+
+    async fn unusable(&self, key: &RunKey, unusable: &Unusable) {
+        let text = format!("result {} cannot be used: {}. {}", unusable.result, unusable.reason, unusable.reason.remedy());
+        tracing::warn!(run = %key, "{text}");
+        self.events.publish(key, "UnusableResult", &text).await;
+    }
+
+    fn count(&self, key: &RunKey, outcome: &Outcome) {
+        let metrics = self.metrics.of(key.kind);
+        for Entry { state, .. } in &outcome.entries {
+            match state {
+                State::Stored(_) => {
+                    metrics.sign_created.inc();
+                    metrics.payload_stored.inc();
+                }
+                State::Failed(error) => {
+                    metrics.signing_failures.get_or_create(&Cause { error_type: error.label() }).inc();
+                }
+                State::Present | State::Skipped(_) => {}
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The whole message: what was attempted and why it failed, what to do, what happens next.
+fn explained(error: &Error, summary: &Summary) -> String {
+    let mut text = chain(error);
+    if let Some(hint) = error.hint() {
+        text.push_str(". ");
+        text.push_str(&hint);
+    }
+    text.push_str(". ");
+    text.push_str(&summary.whats_next());
+    text
+}

@@ -1,0 +1,71 @@
+//! Health and metrics over HTTP. `/livez` says that the process serves requests; `/readyz` says what is missing.
+//! `/health` and `/readiness` are the names of Chains.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use super::queue::{Lane, Queue};
+use super::readiness::Readiness;
+use crate::telemetry::metrics::{LaneLabel, LaneValue, Metrics};
+
+/// The listeners, open before anything else starts, so that a port in use is found at once.
+pub(super) struct Endpoints {
+    health: TcpListener,
+    metrics: TcpListener,
+}
+
+impl Endpoints {
+    pub(super) async fn bind(health: SocketAddr, metrics: SocketAddr) -> Result<Self, StartError> {
+        Ok(Self {
+            health: listen(health, "--health-address").await?,
+            metrics: listen(metrics, "--metrics-address").await?,
+        })
+    }
+
+    /// Serves until `stop`.
+    pub(super) async fn serve(self, ready: Arc<Readiness>, metrics: Arc<Metrics>, queue: Arc<Queue>, stop: CancellationToken) {
+        let readyz = get(move || async move {
+            ready.lacks().map_or((StatusCode::OK, "ok"), |lacking| (StatusCode::SERVICE_UNAVAILABLE, lacking))
+        });
+        let health = Router::new()
+            .route("/livez", get(|| async { "ok" }))
+            .route("/health", get(|| async { "ok" }))
+            .route("/readyz", readyz.clone())
+            .route("/readiness", readyz);
+        let text = get(move || async move {
+            for (value, lane) in [(LaneValue::fresh, Lane::Fresh), (LaneValue::backlog, Lane::Backlog)] {
+                let depth = i64::try_from(queue.depth(lane)).unwrap_or(i64::MAX);
+                metrics.pending.get_or_create(&LaneLabel { lane: value }).set(depth);
+            }
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.text())
+        });
+        let served = tokio::join!(
+            serve(self.health, health, stop.clone()),
+            serve(self.metrics, Router::new().route("/metrics", text), stop)
+        );
+        for result in [served.0, served.1] {
+            if let Err(error) = result {
+                tracing::error!(%error, "health or metrics are no longer served");
+            }
+        }
+    }
+}
+
+async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, option, source })?;
+    let bound = listener.local_addr().unwrap_or(address);
+    tracing::info!(%bound, option, "listening");
+    Ok(listener)
+}
+
+async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}

@@ -1,0 +1,74 @@
+//! From what a watch sees to what the queue holds: decides for each run at once, and passes on only what is
+//! pending. A run that needs nothing leaves no trace.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::decide::{Decision, decide};
+use super::queue::{Lane, Queue};
+use super::settings::Followed;
+use crate::tekton::Kind;
+use crate::tekton::head::{RunHead, RunKey};
+
+/// Where watches report to.
+#[derive(Clone)]
+pub(super) struct Sight {
+    pub queue: Arc<Queue>,
+    pub settings: Followed,
+    pub namespaces: Arc<[String]>,
+    pub ready: Arc<super::readiness::Readiness>,
+}
+
+impl Sight {
+    /// A run as it is now.
+    pub(super) fn seen(
+        &self,
+        kind: Kind,
+        head: &RunHead,
+        lane: Lane,
+        body: impl FnOnce() -> Bytes,
+        now: Timestamp,
+    ) {
+        let key = head.key(kind);
+        match self.decide(head, now) {
+            Decision::Ignore(reason) => {
+                tracing::trace!(run = %key, %reason, "ignored");
+                self.queue.withdraw(&key);
+            }
+            Decision::Sign => self.queue.offer(key, lane, Some(body()), Instant::now()),
+            // Holding a run that still runs never delays one that is done.
+            Decision::Hold => self.queue.offer(key, Lane::Backlog, None, Instant::now()),
+            _ => self.queue.offer(key, lane, None, Instant::now()),
+        }
+    }
+
+    /// A run that was there before anybody watched: its body is read when its turn comes.
+    pub(super) fn listed(&self, kind: Kind, head: &RunHead, now: Timestamp) {
+        if !matches!(self.decide(head, now), Decision::Ignore(_)) {
+            self.queue.offer(head.key(kind), Lane::Backlog, None, Instant::now());
+        }
+    }
+
+    /// A run that no longer exists.
+    pub(super) fn gone(&self, key: &RunKey) {
+        self.queue.withdraw(key);
+    }
+
+    /// How much of the backlog is pending.
+    pub(super) fn backlog(&self) -> usize {
+        self.queue.depth(Lane::Backlog)
+    }
+
+    /// A watch has begun.
+    pub(super) fn watching(&self, kind: Kind) {
+        self.ready.watching(kind);
+    }
+
+    fn decide(&self, head: &RunHead, now: Timestamp) -> Decision {
+        let settings = self.settings.current();
+        decide(head, &settings.config, &self.namespaces, now)
+    }
+}

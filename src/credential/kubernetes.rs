@@ -1,0 +1,172 @@
+//! The keychain of a run from the cluster: pod, pod template, service account, and the Secrets that they name
+//! now (credentials specification §1.2, sources 1 to 4).
+//!
+//! Secrets are read by name, one by one, never listed. What was read may serve later runs of the same namespace
+//! for a minute; pods and service accounts are read anew each time, since they decide whose credentials count.
+//! Not found and forbidden are problems of one source; only an API server that does not answer is an error.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use kube::{Api, Client};
+
+use super::docker_config::{self, Reading};
+use super::named::{NamedSecret, RunReferences, named_secrets};
+use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
+use crate::error::{Class, Diagnose};
+
+/// How long a Secret's content may be used again (R9).
+const FRESH: Duration = Duration::from_mins(1);
+/// More Secrets than this are not remembered.
+const CAPACITY: usize = 1024;
+
+/// Reads credentials from the API server.
+pub struct Cluster {
+    client: Client,
+    /// Who asks, for messages about missing rights.
+    identity: String,
+    readings: Mutex<HashMap<NamedSecretKey, (Instant, Reading)>>,
+}
+
+/// A Secret as one source reads it; the namespace keeps tenants apart.
+type NamedSecretKey = (String, NamedSecret);
+
+/// The API server did not answer; nothing can be said about the credentials.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {what} from the API server")]
+pub struct ApiError {
+    what: String,
+    #[source]
+    source: kube::Error,
+}
+
+impl Diagnose for ApiError {
+    fn class(&self) -> Class {
+        Class::Temporary
+    }
+
+    fn label(&self) -> &'static str {
+        "api_server"
+    }
+}
+
+impl Cluster {
+    /// `identity` is how the agent's own service account is called in messages.
+    pub fn new(client: Client, identity: &str) -> Self {
+        Self { client, identity: identity.to_owned(), readings: Mutex::default() }
+    }
+
+    /// Gathers the keychain of one run. With `anew` nothing remembered is used: for attempts after a failure.
+    pub async fn keychain(&self, run: &RunReferences, anew: bool) -> Result<Keychain, ApiError> {
+        let mut keychain = Keychain::default();
+        let pod = self.pod(run, &mut keychain).await?;
+        let account_name = pod.as_ref().and_then(account_of).unwrap_or_else(|| run.service_account.clone());
+        let account = self.service_account(&run.namespace, &account_name, &mut keychain).await?;
+        let named = named_secrets(run, pod.as_ref(), account.as_ref());
+        let readings = join_all(named.iter().map(|secret| self.reading(&run.namespace, secret, anew))).await;
+        for (secret, reading) in named.into_iter().zip(readings) {
+            let reading = reading?;
+            let version = reading.entries.first().map(|entry| entry.location.clone());
+            let location = version.unwrap_or_else(|| Location::Secret(reference(&run.namespace, &secret.name, "")));
+            keychain.add(secret.source, location, reading);
+        }
+        Ok(keychain)
+    }
+
+    async fn pod(&self, run: &RunReferences, keychain: &mut Keychain) -> Result<Option<Pod>, ApiError> {
+        let Some(name) = &run.pod else { return Ok(None) };
+        let what = Location::Pod(format!("{}/{name}", run.namespace));
+        let found = Api::<Pod>::namespaced(self.client.clone(), &run.namespace).get_opt(name).await;
+        let gone = (ProblemCode::PodGone, "it was deleted; the pod template and the service account remain");
+        self.settle(found, Source::PodImagePullSecrets, what, gone, keychain)
+    }
+
+    async fn service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+        keychain: &mut Keychain,
+    ) -> Result<Option<ServiceAccount>, ApiError> {
+        let what = Location::ServiceAccount(format!("{namespace}/{name}"));
+        let found = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace).get_opt(name).await;
+        let gone = (ProblemCode::ServiceAccountNotFound, "it does not exist; only the pod's credentials are left");
+        self.settle(found, Source::ServiceAccountSecrets, what, gone, keychain)
+    }
+
+    async fn reading(&self, namespace: &str, secret: &NamedSecret, anew: bool) -> Result<Reading, ApiError> {
+        let key = (namespace.to_owned(), secret.clone());
+        if !anew && let Some(reading) = self.remembered(&key) {
+            return Ok(reading);
+        }
+        let location = Location::Secret(reference(namespace, &secret.name, ""));
+        let found = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(&secret.name).await;
+        let gone = (ProblemCode::SecretNotFound, "it does not exist");
+        let mut problems = Keychain::default();
+        let Some(found) = self.settle(found, secret.source.clone(), location, gone, &mut problems)? else {
+            return Ok(Reading { problems: problems.problems, ..Reading::default() });
+        };
+        let reading = read(namespace, secret, found);
+        self.remember(key, &reading);
+        Ok(reading)
+    }
+
+    /// Turns "not found" and "forbidden" into problems; what is left is the object or a failure of the server.
+    fn settle<K>(
+        &self,
+        found: kube::Result<Option<K>>,
+        source: Source,
+        location: Location,
+        gone: (ProblemCode, &str),
+        keychain: &mut Keychain,
+    ) -> Result<Option<K>, ApiError> {
+        let (code, detail) = match found {
+            Ok(Some(object)) => return Ok(Some(object)),
+            Ok(None) => (gone.0, gone.1.to_owned()),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                (ProblemCode::SecretForbidden, format!("{} may not get it: grant verb get", self.identity))
+            }
+            Err(source) => return Err(ApiError { what: location.to_string(), source }),
+        };
+        keychain.problems.push(Problem { source, location, code, detail });
+        Ok(None)
+    }
+
+    fn remembered(&self, key: &NamedSecretKey) -> Option<Reading> {
+        let readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.get(key).filter(|(read, _)| read.elapsed() < FRESH).map(|(_, reading)| reading.clone())
+    }
+
+    fn remember(&self, key: NamedSecretKey, reading: &Reading) {
+        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        if readings.len() >= CAPACITY {
+            readings.retain(|_, (read, _)| read.elapsed() < FRESH);
+        }
+        if readings.len() < CAPACITY {
+            readings.insert(key, (Instant::now(), reading.clone()));
+        }
+    }
+}
+
+fn account_of(pod: &Pod) -> Option<String> {
+    pod.spec.as_ref()?.service_account_name.clone().filter(|name| !name.is_empty())
+}
+
+fn reference(namespace: &str, name: &str, version: &str) -> SecretRef {
+    SecretRef { namespace: namespace.to_owned(), name: name.to_owned(), resource_version: version.to_owned() }
+}
+
+/// Reads the entries of a Secret as the API server returned it.
+pub fn read(namespace: &str, named: &NamedSecret, secret: Secret) -> Reading {
+    let version = secret.metadata.resource_version.unwrap_or_default();
+    let data = secret.data.unwrap_or_default().into_iter().map(|(name, content)| (name, content.0)).collect();
+    let secret = docker_config::Secret {
+        reference: &reference(namespace, &named.name, &version),
+        kind: secret.type_.as_deref().unwrap_or_default(),
+        data: &data,
+        annotations: &secret.metadata.annotations.unwrap_or_default(),
+    };
+    docker_config::read_secret(&named.source, &secret)
+}

@@ -1,0 +1,103 @@
+//! Which Secrets a run names, and through what: pure, so that the cluster and manifest files give the same
+//! keychain (credentials specification §1.2, sources 1 to 4, rules R1 to R3).
+
+use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, ServiceAccount};
+
+use super::Source;
+use crate::tekton::Run;
+
+/// What a run says about its credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunReferences {
+    /// Its namespace, and that of everything it names.
+    pub namespace: String,
+    /// Its service account.
+    pub service_account: String,
+    /// Its pod.
+    pub pod: Option<String>,
+    /// `imagePullSecrets` of its pod template.
+    pub template: Vec<String>,
+}
+
+impl RunReferences {
+    /// Those of a run.
+    pub fn of(run: &Run) -> Self {
+        Self {
+            namespace: run.metadata().namespace.clone(),
+            service_account: run.service_account().to_owned(),
+            pod: run.pod_name().map(str::to_owned),
+            template: run.image_pull_secrets().into_iter().map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// A Secret, and the source that names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NamedSecret {
+    /// Through what.
+    pub source: Source,
+    /// Its name, in the run's namespace.
+    pub name: String,
+}
+
+/// Every Secret that counts, in the order of the sources.
+pub fn named_secrets(run: &RunReferences, pod: Option<&Pod>, account: Option<&ServiceAccount>) -> Vec<NamedSecret> {
+    let pod = pod.and_then(|pod| pod.spec.as_ref()).and_then(|spec| spec.image_pull_secrets.as_deref());
+    let secrets = account.and_then(|account| account.secrets.as_deref()).unwrap_or_default();
+    let pull_secrets = account.and_then(|account| account.image_pull_secrets.as_deref());
+    let named = |source: Source, name: &str| NamedSecret { source, name: name.to_owned() };
+
+    let mut all: Vec<NamedSecret> = Vec::new();
+    all.extend(local(pod).map(|name| named(Source::PodImagePullSecrets, name)));
+    all.extend(run.template.iter().map(|name| named(Source::PodTemplateImagePullSecrets, name)));
+    all.extend(secrets.iter().filter_map(|secret| secret.name.as_deref()).map(|name| named(Source::ServiceAccountSecrets, name)));
+    all.extend(local(pull_secrets).map(|name| named(Source::ServiceAccountImagePullSecrets, name)));
+    all.retain(|secret| !secret.name.is_empty());
+    all
+}
+
+fn local(references: Option<&[LocalObjectReference]>) -> impl Iterator<Item = &str> {
+    references.unwrap_or_default().iter().map(|reference| reference.name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn run() -> RunReferences {
+        RunReferences {
+            namespace: "ci".into(),
+            service_account: "builder".into(),
+            pod: Some("build-pod".into()),
+            template: vec!["from-template".into()],
+        }
+    }
+
+    fn shown(named: &[NamedSecret]) -> Vec<String> {
+        named.iter().map(|secret| format!("{} {}", secret.source, secret.name)).collect()
+    }
+
+    #[test]
+    fn the_pod_comes_first_then_its_template_then_the_service_account() {
+        let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [], "imagePullSecrets": [{"name": "from-pod"}]}})).unwrap();
+        let account: ServiceAccount =
+            serde_json::from_value(json!({"secrets": [{"name": "push"}], "imagePullSecrets": [{"name": "pull"}]})).unwrap();
+        assert_eq!(
+            shown(&named_secrets(&run(), Some(&pod), Some(&account))),
+            [
+                "pod.imagePullSecrets from-pod",
+                "podTemplate.imagePullSecrets from-template",
+                "serviceAccount.secrets push",
+                "serviceAccount.imagePullSecrets pull",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_gone_names_nothing_and_empty_names_do_not_count() {
+        let account: ServiceAccount = serde_json::from_value(json!({"secrets": [{"name": ""}, {}]})).unwrap();
+        assert_eq!(shown(&named_secrets(&run(), None, Some(&account))), ["podTemplate.imagePullSecrets from-template"]);
+    }
+}

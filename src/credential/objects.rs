@@ -1,0 +1,130 @@
+//! The keychain of a run from manifests that somebody holds in hand, by the same rules as from the cluster.
+//! Pure: what is not among the objects is a problem that says so.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+
+use super::named::{NamedSecret, RunReferences, named_secrets};
+use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source, kubernetes};
+
+/// Objects that a run may refer to. Without a namespace they are in every run's.
+#[derive(Default)]
+pub struct Objects {
+    /// Pods.
+    pub pods: Vec<Pod>,
+    /// Service accounts.
+    pub accounts: Vec<ServiceAccount>,
+    /// Secrets.
+    pub secrets: Vec<Secret>,
+}
+
+impl Objects {
+    /// Gathers the keychain of one run.
+    pub fn keychain(&self, run: &RunReferences) -> Keychain {
+        let mut keychain = Keychain::default();
+        let pod = run.pod.as_ref().and_then(|name| find(&self.pods, &run.namespace, name));
+        if let (Some(name), None) = (&run.pod, pod) {
+            let location = Location::Pod(format!("{}/{name}", run.namespace));
+            keychain.problems.push(absent(Source::PodImagePullSecrets, location, ProblemCode::PodGone));
+        }
+        let of_pod = pod.and_then(|pod| pod.spec.as_ref()?.service_account_name.as_deref());
+        let name = of_pod.filter(|name| !name.is_empty()).unwrap_or(&run.service_account);
+        let account = find(&self.accounts, &run.namespace, name);
+        if account.is_none() {
+            let location = Location::ServiceAccount(format!("{}/{name}", run.namespace));
+            let code = ProblemCode::ServiceAccountNotFound;
+            keychain.problems.push(absent(Source::ServiceAccountSecrets, location, code));
+        }
+        for named in named_secrets(run, pod, account) {
+            self.add(&mut keychain, &run.namespace, named);
+        }
+        keychain
+    }
+
+    fn add(&self, keychain: &mut Keychain, namespace: &str, named: NamedSecret) {
+        let reference =
+            SecretRef { namespace: namespace.to_owned(), name: named.name.clone(), resource_version: String::new() };
+        let location = Location::Secret(reference);
+        match find(&self.secrets, namespace, &named.name) {
+            Some(secret) => {
+                let reading = kubernetes::read(namespace, &named, with_string_data(secret.clone()));
+                keychain.add(named.source, location, reading);
+            }
+            None => keychain.problems.push(absent(named.source, location, ProblemCode::SecretNotFound)),
+        }
+    }
+}
+
+fn find<'a, K: k8s_openapi::Metadata<Ty = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>>(
+    objects: &'a [K],
+    namespace: &str,
+    name: &str,
+) -> Option<&'a K> {
+    objects.iter().find(|object| {
+        let metadata = object.metadata();
+        metadata.name.as_deref() == Some(name) && metadata.namespace.as_deref().is_none_or(|found| found == namespace)
+    })
+}
+
+/// `stringData` is what a person writes; the API server would have moved it into `data`.
+fn with_string_data(mut secret: Secret) -> Secret {
+    let text = secret.string_data.take().unwrap_or_default();
+    let data: &mut BTreeMap<String, ByteString> = secret.data.get_or_insert_default();
+    data.extend(text.into_iter().map(|(name, text)| (name, ByteString(text.into_bytes()))));
+    secret
+}
+
+fn absent(source: Source, location: Location, code: ProblemCode) -> Problem {
+    Problem { source, location, code, detail: "it is not among the manifests".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::artifact::image::Repository;
+
+    fn run() -> RunReferences {
+        RunReferences {
+            namespace: "ci".into(),
+            service_account: "builder".into(),
+            pod: Some("pod".into()),
+            template: Vec::new(),
+        }
+    }
+
+    fn objects(namespace: Option<&str>) -> Objects {
+        let metadata = |name: &str| json!({"name": name, "namespace": namespace});
+        let config = r#"{"auths":{"registry.example":{"username":"u","password":"p"}}}"#;
+        Objects {
+            pods: Vec::new(),
+            accounts: vec![
+                serde_json::from_value(json!({"metadata": metadata("builder"), "secrets": [{"name": "push"}]})).unwrap(),
+            ],
+            secrets: vec![
+                serde_json::from_value(json!({"metadata": metadata("push"), "type": "kubernetes.io/dockerconfigjson",
+                    "stringData": {".dockerconfigjson": config}}))
+                .unwrap(),
+            ],
+        }
+    }
+
+    #[test]
+    fn string_data_counts_and_no_namespace_means_the_runs() {
+        let registry = Repository::parse("registry.example/app").unwrap();
+        for namespace in [None, Some("ci")] {
+            let keychain = objects(namespace).keychain(&run());
+            assert_eq!(keychain.candidates(&registry).len(), 2, "one credential and anonymous");
+        }
+    }
+
+    #[test]
+    fn objects_of_another_namespace_are_not_there() {
+        let keychain = objects(Some("other")).keychain(&run());
+        let codes: Vec<_> = keychain.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, [ProblemCode::PodGone, ProblemCode::ServiceAccountNotFound]);
+    }
+}

@@ -1,0 +1,242 @@
+//! What was looked at, tried and answered for one target, for people and for programs
+//! (credentials specification §1.7).
+//!
+//! The same value is the JSON of `hallmark creds explain`, the Event, the log line and the annotation. It holds
+//! names, keys, codes and status numbers; there is no field that a secret could be put into by mistake.
+
+mod remedy;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::matching::Sought;
+use super::outcome::{Kind, Operation, Outcome};
+use super::{Candidate, Credential, Keychain, Location, Problem, Provenance, Source};
+use crate::artifact::image::Repository;
+
+/// What is to be done, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The repository.
+    pub repository: Repository,
+    /// Reading or writing.
+    pub operation: Operation,
+}
+
+/// The report of one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CredentialReport {
+    target: ReportedTarget,
+    selected: Option<usize>,
+    candidates: Vec<ReportedCandidate>,
+    problems: Vec<Problem>,
+    /// Why nothing but anonymous is among the candidates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unmatched: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ReportedTarget {
+    registry: String,
+    repository: String,
+    operation: Operation,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct ReportedCandidate {
+    n: usize,
+    #[serde(flatten)]
+    from: Provenance,
+    kind: Kind,
+    outcome: Outcome,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also_from: Vec<Provenance>,
+}
+
+impl CredentialReport {
+    /// The report before anything was tried.
+    pub fn new(keychain: &Keychain, target: &Target, candidates: &[Arc<Candidate>]) -> Self {
+        let only_anonymous =
+            candidates.iter().all(|candidate| *candidate.credential == Credential::Anonymous);
+        Self {
+            target: ReportedTarget {
+                registry: target.repository.registry().to_owned(),
+                repository: target.repository.path().to_owned(),
+                operation: target.operation,
+            },
+            selected: None,
+            candidates: candidates
+                .iter()
+                .zip(1..)
+                .map(|(candidate, n)| ReportedCandidate::new(n, candidate))
+                .collect(),
+            problems: keychain.problems.clone(),
+            unmatched: if only_anonymous { unmatched(keychain, &target.repository) } else { Vec::new() },
+        }
+    }
+
+    /// Notes how it went with candidate `n`, counted from 1 as in the report. `code` is the registry's own word or an
+    /// outcome code of §12; what does not look like a code is left out, since servers may write anything there.
+    pub fn record(&mut self, n: usize, outcome: Outcome, status: Option<u16>, code: Option<String>) {
+        let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.n == n) else { return };
+        (candidate.outcome, candidate.status) = (outcome, status);
+        candidate.code = code.filter(|code| is_code(code));
+        if outcome == Outcome::Used {
+            self.selected = Some(n);
+        } else if self.selected == Some(n) {
+            self.selected = None;
+        }
+    }
+
+    /// Adds a problem that came up during the trial.
+    pub fn add_problem(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// The value of the annotation `chains.tekton.dev/registry-credential`, once a candidate was used.
+    pub fn annotation(&self) -> Option<String> {
+        let used = self.candidates.iter().find(|candidate| Some(candidate.n) == self.selected)?;
+        Some(used.from.to_string())
+    }
+
+    /// The text for an Event: the whole report, cut to 1 KiB at the end of a line.
+    pub fn event_message(&self) -> String {
+        const LONGEST: usize = 1024;
+        const CUT: &str = "…";
+        let whole = self.to_string();
+        if whole.len() <= LONGEST {
+            return whole;
+        }
+        let mut message = String::new();
+        for line in whole.split_inclusive('\n') {
+            if message.len() + line.len() + CUT.len() > LONGEST {
+                break;
+            }
+            message.push_str(line);
+        }
+        message.push_str(CUT);
+        message
+    }
+}
+
+impl ReportedCandidate {
+    fn new(n: usize, candidate: &Candidate) -> Self {
+        Self {
+            n,
+            from: candidate.provenance.clone(),
+            kind: Kind::of(candidate),
+            outcome: Outcome::NotTried,
+            status: None,
+            code: None,
+            also_from: candidate.also_from.clone(),
+        }
+    }
+}
+
+fn is_code(text: &str) -> bool {
+    const LONGEST: usize = 40;
+    text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// One line for each place that was looked at.
+fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
+    let mut places = keychain.looked_at.clone();
+    for entry in &keychain.entries {
+        let place = (entry.source.clone(), entry.location.clone());
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places.iter().map(|(source, location)| unmatched_place(keychain, source, location, repository)).collect()
+}
+
+/// As in `serviceAccount.secrets: secret ci/hub has entries [docker.io]; target is ghcr.io`. The path is part of
+/// the sentence only where the host would have matched.
+fn unmatched_place(
+    keychain: &Keychain,
+    source: &Source,
+    location: &Location,
+    repository: &Repository,
+) -> String {
+    const MOST: usize = 10;
+    let sought = Sought::of(repository);
+    let entries =
+        || keychain.entries.iter().filter(|entry| entry.source == *source && entry.location == *location);
+    let mut shown: Vec<String> = entries().take(MOST).map(|entry| entry.key.to_string()).collect();
+    let count = entries().count();
+    if count > MOST {
+        shown.push(format!("and {} more", count - MOST));
+    }
+    let target = if entries().any(|entry| entry.key.matches_host(&sought)) {
+        repository.to_string()
+    } else {
+        repository.registry().to_owned()
+    };
+    let place = match location {
+        Location::Ambient => source.to_string(),
+        location => format!("{source}: {location}"),
+    };
+    format!("{place} has entries [{}]; target is {target}", shown.join(", "))
+}
+
+impl fmt::Display for CredentialReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ReportedTarget { registry, repository, operation } = &self.target;
+        write!(f, "{operation} {registry}/{repository}: ")?;
+        match self.selected {
+            Some(n) => write!(f, "credential {n} of {} was used", self.candidates.len()),
+            None if self.is_only_anonymous() => {
+                f.write_str("no credential matches, only anonymous access is left")
+            }
+            None => write!(f, "none of {} credentials was accepted", self.candidates.len()),
+        }?;
+        for candidate in &self.candidates {
+            write!(f, "\n  {candidate}")?;
+        }
+        for line in &self.unmatched {
+            write!(f, "\n  looked at {line}")?;
+        }
+        for problem in &self.problems {
+            write!(f, "\n  problem: {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl CredentialReport {
+    fn is_only_anonymous(&self) -> bool {
+        self.candidates.iter().all(|candidate| candidate.kind == Kind::Anonymous)
+    }
+}
+
+impl fmt::Display for ReportedCandidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}. {}", self.n, self.from)?;
+        if self.kind != Kind::Anonymous {
+            write!(f, ", {}", self.kind)?;
+        }
+        write!(f, ": {}", self.outcome)?;
+        match (self.status, &self.code) {
+            (Some(status), Some(code)) => write!(f, " ({status} {code})")?,
+            (Some(status), None) => write!(f, " ({status})")?,
+            (None, Some(code)) => write!(f, " ({code})")?,
+            (None, None) => {}
+        }
+        for provenance in &self.also_from {
+            write!(f, "; also from {provenance}")?;
+        }
+        if matches!(self.kind, Kind::IdentityToken | Kind::RegistryToken) {
+            write!(f, "; kubelet cannot use this entry")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

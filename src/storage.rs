@@ -1,0 +1,159 @@
+//! Where signatures are kept: the port, and the receipt.
+//!
+//! A store is asked first what is missing at a place and then given exactly that, so that nothing is signed,
+//! logged or written twice: *already there* means the same payload bytes **and** a signature over them that
+//! verifies now with the key in question. Anything else at that place is left alone.
+//!
+//! Stores live for one attempt on one run; what they may share between runs lies in `client`.
+
+pub mod oci;
+pub mod tekton;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::artifact::image::{Image, Repository};
+use crate::error::{About, Class, Diagnose};
+use crate::payload::Payload;
+use crate::signature::Signed;
+use crate::signature::public_key::PublicKey;
+
+/// Keeps signatures, and knows which it has.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The name under which `chains-config` selects it.
+    fn name(&self) -> &'static str;
+
+    /// Every place where this store keeps a signature over `payload`; none when there is nothing to attach
+    /// it to.
+    fn places(&self, payload: &Payload) -> Vec<Place>;
+
+    /// Those of `keys` without a verifying signature over `payload` at `place`.
+    async fn missing(&self, place: &Place, payload: &Payload, keys: &[PublicKey])
+    -> Result<Vec<PublicKey>, Error>;
+
+    /// Adds signatures beside what is there, and returns once they are known to be there.
+    async fn add(&self, place: &Place, signed: &[Arc<Signed>]) -> Result<Stored, Error>;
+}
+
+/// One place in a store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A tag beside an image.
+    Tag {
+        /// The image that is signed or attested.
+        subject: Image,
+        /// Where its signatures are pushed to: its own repository unless `storage.oci.repository` says otherwise.
+        repository: Repository,
+        /// `sha256-<hex>.sig` or `.att`.
+        tag: String,
+    },
+    /// The annotations of the run itself, under this short key.
+    Annotations(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag { repository, tag, .. } => write!(f, "{repository}:{tag}"),
+            Self::Annotations(key) => write!(f, "annotation signature-{key}"),
+        }
+    }
+}
+
+/// The receipt for what is in place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Annotations that the run must get for this to be true (store `tekton` only).
+    pub annotations: BTreeMap<String, String>,
+    /// The credential that the registry accepted, as a person would name it.
+    pub credential: Option<String>,
+}
+
+/// Why something is not in place.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server behind the store said no, or nothing.
+    #[error("{0}")]
+    Backend(Box<dyn Diagnose + Send + Sync>),
+    /// Other writers kept replacing the tag.
+    #[error("cannot store at {place}: other writers replaced it {times} times in a row")]
+    Contended {
+        /// The tag.
+        place: Place,
+        /// How often ours was found missing after it had been written.
+        times: usize,
+    },
+    /// What is there is no list of signatures.
+    #[error("cannot add to {place}: what is there is not an image manifest ({reason})")]
+    Foreign {
+        /// The tag.
+        place: Place,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Kubernetes takes 256 KiB of annotations on one object.
+    #[error("annotations of the run would take {size} bytes, Kubernetes allows {limit}")]
+    AnnotationsTooLarge {
+        /// With ours.
+        size: usize,
+        /// Without which the API server refuses the object.
+        limit: usize,
+    },
+}
+
+impl Diagnose for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Backend(error) => error.class(),
+            Self::Contended { .. } => Class::Temporary,
+            Self::Foreign { .. } => Class::Misconfigured,
+            Self::AnnotationsTooLarge { .. } => Class::Permanent,
+        }
+    }
+
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Backend(error) => error.label(),
+            Self::Contended { .. } => "contended",
+            Self::Foreign { .. } => "foreign_tag",
+            Self::AnnotationsTooLarge { .. } => "annotations_too_large",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Backend(error) => error.hint(),
+            Self::Contended { .. } => None,
+            Self::Foreign { place, .. } => Some(format!("delete {place} or move it to another tag")),
+            Self::AnnotationsTooLarge { .. } => {
+                Some("store it in the registry: set artifacts.taskrun.storage to \"oci\"".to_owned())
+            }
+        }
+    }
+
+    fn about(&self) -> Option<About> {
+        match self {
+            Self::Backend(error) => error.about(),
+            _ => None,
+        }
+    }
+
+    fn host_away(&self) -> Option<&str> {
+        match self {
+            Self::Backend(error) => error.host_away(),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Backend(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}

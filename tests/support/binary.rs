@@ -1,0 +1,24 @@
+//! Where the binaries of `hack/install` are.
+
+use std::path::PathBuf;
+
+/// The folder that `hack/install` fills: `$HALLMARK_CACHE`, else `hallmark` in the user's cache folder.
+pub(super) fn cache() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("HALLMARK_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("hallmark")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/hallmark")))
+        .expect("none of HALLMARK_CACHE, XDG_CACHE_HOME and HOME is set")
+}
+
+/// A server or tool by name.
+pub(super) fn binary(name: &str) -> PathBuf {
+    installed(&format!("bin/{name}"))
+}
+
+/// A file or folder of the cache.
+pub(super) fn installed(name: &str) -> PathBuf {
+    let path = cache().join(name);
+    assert!(path.exists(), "{} is missing: run hack/install", path.display());
+    path
+}

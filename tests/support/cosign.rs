@@ -1,0 +1,86 @@
+//! The real cosign: it makes keys and signatures, and it is the judge of ours. Nothing of it goes to the
+//! public log or to any network beyond loopback.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::binary::binary;
+use super::process::{Finished, run};
+use super::{Access, PushedImage};
+
+/// Password of the keys that [`Cosign::generate_key_pair`] makes.
+const PASSWORD: &str = "password of a test";
+
+/// cosign with a home of its own and one registry to talk to.
+#[derive(Debug)]
+pub struct Cosign {
+    access: Access,
+    home: TempDir,
+}
+
+/// An encrypted private key, its password, and its public key.
+#[derive(Debug, Clone)]
+pub struct KeyPair {
+    /// `cosign.key`.
+    pub private: PathBuf,
+    /// `cosign.pub`.
+    pub public: PathBuf,
+    /// `cosign.password`.
+    pub password: &'static str,
+}
+
+impl Cosign {
+    /// A cosign that reaches one registry by `access`.
+    pub fn new(access: &Access) -> Self {
+        Self { access: access.clone(), home: tempfile::tempdir().unwrap() }
+    }
+
+    /// Makes a key pair in files of this cosign's home.
+    pub async fn generate_key_pair(&self, name: &str) -> KeyPair {
+        let prefix = self.home.path().join(name);
+        let mut command = self.command(&["generate-key-pair", "--output-key-prefix"]);
+        command.arg(&prefix);
+        run(command).await.succeeded();
+        let file = |extension: &str| self.home.path().join(format!("{name}.{extension}"));
+        KeyPair { private: file("key"), public: file("pub"), password: PASSWORD }
+    }
+
+    /// Signs as cosign does by itself: a `.sig` tag, no log.
+    pub async fn sign(&self, key: &Path, image: &PushedImage) -> Finished {
+        let mut command =
+            self.command(&["sign", "--yes", "--tlog-upload=false", "--new-bundle-format=false"]);
+        command.args(["--use-signing-config=false", "--key"]).arg(key);
+        self.with_image(command, &image.by_digest()).await
+    }
+
+    /// Verifies the signature of an image; its standard output are the payloads.
+    pub async fn verify(&self, key: &Path, reference: &str) -> Finished {
+        let mut command = self.command(&["verify", "--insecure-ignore-tlog=true", "--key"]);
+        command.arg(key);
+        self.with_image(command, reference).await
+    }
+
+    /// Verifies an attestation of an image with this predicate type (`slsaprovenance`, `slsaprovenance1`).
+    pub async fn verify_attestation(&self, key: &Path, predicate: &str, reference: &str) -> Finished {
+        let mut command = self.command(&["verify-attestation", "--insecure-ignore-tlog=true"]);
+        command.args(["--type", predicate, "--key"]).arg(key);
+        self.with_image(command, reference).await
+    }
+
+    async fn with_image(&self, mut command: Command, reference: &str) -> Finished {
+        if self.access.ca.is_none() {
+            command.arg("--allow-http-registry");
+        }
+        command.arg(reference);
+        run(command).await
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("cosign"));
+        self.access.apply(&mut command, self.home.path());
+        command.env("COSIGN_PASSWORD", PASSWORD).args(arguments);
+        command
+    }
+}

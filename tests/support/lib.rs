@@ -1,0 +1,88 @@
+//! The real servers that tests run against, started as children of the test and ended with it.
+//!
+//! Guarantees: everything listens on 127.0.0.1, on ports that the system chose; data lies in temporary
+//! folders; a child ends when its value is dropped and, by a watchdog, when the test process dies in any
+//! way; nothing that was not started here is ever signalled; readiness is polled, no test sleeps a fixed
+//! time. The binaries come from `hack/install`; a missing one is said in one sentence.
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`Cluster`] | etcd, kube-apiserver, Tekton's CRDs; one a test binary: [`Cluster::shared`] |
+//! | [`Distribution`] | the distribution registry: TLS; token, htpasswd or no authentication; outages |
+//! | [`PlainRegistry`] | go-containerregistry's registry: HTTP, no authentication, counted requests |
+//! | [`Crane`], [`Cosign`] | clients of somebody else's making: they push images and judge signatures |
+//! | [`Hallmark`] | the binary under test |
+
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
+
+mod binary;
+mod cluster;
+mod cosign;
+mod crane;
+mod distribution;
+mod hallmark;
+mod pki;
+mod plain_registry;
+mod process;
+mod token_server;
+
+pub use cluster::{Cluster, Completion};
+pub use cosign::{Cosign, KeyPair};
+pub use crane::{Crane, PushedImage};
+pub use distribution::{Authentication, Distribution};
+pub use hallmark::Hallmark;
+pub use plain_registry::PlainRegistry;
+pub use process::{Finished, eventually};
+pub use token_server::{Asked, TokenUser};
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// How a client reaches a registry: its host, the CA behind its certificate, and a login.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// `127.0.0.1:port`.
+    pub host: String,
+    /// The CA's certificate; without one the registry speaks plain HTTP.
+    pub ca: Option<PathBuf>,
+    /// User and password.
+    pub login: Option<(String, String)>,
+}
+
+impl Access {
+    /// The content of a docker configuration file with this login.
+    pub fn docker_config(&self) -> String {
+        let auths = self.login.as_ref().map_or_else(
+            || serde_json::json!({}),
+            |(user, password)| {
+                let auth = STANDARD.encode(format!("{user}:{password}"));
+                serde_json::json!({ &self.host: { "auth": auth } })
+            },
+        );
+        serde_json::json!({ "auths": auths }).to_string()
+    }
+
+    /// Sets `command` up to use this access and nothing of the machine: its own home and docker
+    /// configuration in `home`, the CA, no proxy.
+    fn apply(&self, command: &mut std::process::Command, home: &Path) {
+        std::fs::write(home.join("config.json"), self.docker_config()).unwrap();
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home).env("DOCKER_CONFIG", home);
+        if let Some(ca) = &self.ca {
+            command.env("SSL_CERT_FILE", ca);
+        }
+    }
+}
+
+/// An HTTP client that trusts `ca` (PEM) beside nothing else of interest.
+fn http_client(ca: Option<&str>) -> reqwest::Client {
+    // Fails only when it is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let builder = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(5));
+    let builder = match ca {
+        Some(pem) => builder.tls_certs_only([reqwest::Certificate::from_pem(pem.as_bytes()).unwrap()]),
+        None => builder,
+    };
+    builder.build().unwrap()
+}
