@@ -3,20 +3,16 @@
 //! Payloads are made of the run alone. The same run gives the same bytes however often it is asked for, which
 //! is how a retry finds out that its work is done already.
 
-#[cfg(test)]
-mod example;
 mod go_json;
-#[cfg(test)]
-mod goldens;
 mod material;
 mod merged;
-#[cfg(test)]
-mod oracle;
 mod result_reference;
 mod simple_signing;
 mod slsa_v0_2;
 mod slsa_v1;
 mod subject;
+#[cfg(test)]
+mod test_runs;
 
 use std::collections::BTreeMap;
 
@@ -236,8 +232,8 @@ fn written<P: Serialize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use example::{HEX, OTHER, children, completed, pipeline_run, provenance, stated, task_run};
     use serde_json::{Value, json};
+    use test_runs::{HEX, OTHER, children, completed, pipeline_run, provenance, stated, task_run};
 
     const FORMATS: [Format; 3] = [Format::InToto, Format::SlsaV2Alpha3, Format::SlsaV2Alpha4];
 

@@ -1,6 +1,6 @@
 // States runs with Chains' own code, as the oracle of the project's tests:
 //
-//	go build -o oracle . && HALLMARK_ORACLE=$PWD/oracle cargo test --lib oracle -- --ignored
+//	go build -o oracle . && HALLMARK_ORACLE=$PWD/oracle cargo test --test peer oracle -- --ignored
 //
 // Reads one JSON object a line, {"run": …, "children": […], "config": {…}} with the keys of chains-config, and
 // writes one a line: {"statement": …, "images": […]}, or {"error": "…"}.

@@ -76,7 +76,7 @@ fn add_structured(merged: &mut Merged, run: &TaskRun) {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::payload::example::{HEX, children, column, pipeline_run, provenance, stated, task_run};
+    use crate::payload::test_runs::{HEX, children, column, pipeline_run, provenance, stated, task_run};
     use crate::payload::{BuildType, Format};
 
     fn names(run: Value, children: Vec<Value>, format: Format, deep: bool) -> Vec<String> {

@@ -174,7 +174,7 @@ fn outcome(status: &Value) -> &'static str {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::payload::example::{children, column, pipeline_run, provenance, stated, task_run};
+    use crate::payload::test_runs::{children, column, pipeline_run, provenance, stated, task_run};
     use crate::payload::{BuildType, Format};
 
     fn config(run: Value, children: Vec<Value>) -> Value {

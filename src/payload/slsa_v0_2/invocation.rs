@@ -83,7 +83,7 @@ impl Environment<'_> {
 mod tests {
     use serde_json::json;
 
-    use crate::payload::example::{pipeline_run, provenance, stated, task_run};
+    use crate::payload::test_runs::{pipeline_run, provenance, stated, task_run};
     use crate::payload::{BuildType, Format};
 
     #[test]

@@ -90,7 +90,7 @@ fn structured_outputs(run: &TaskRun) -> impl Iterator<Item = Descriptor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload::example::{HEX, children, column, pipeline_run, provenance, stated, task_run};
+    use crate::payload::test_runs::{HEX, children, column, pipeline_run, provenance, stated, task_run};
     use crate::payload::{BuildType, Format};
     use serde_json::{Value, json};
 

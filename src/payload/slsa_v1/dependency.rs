@@ -122,7 +122,7 @@ fn without_repetitions(found: Vec<Descriptor>) -> Vec<Descriptor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload::example::{OTHER, children, column, pipeline_run, provenance, stated, task_run};
+    use crate::payload::test_runs::{OTHER, children, column, pipeline_run, provenance, stated, task_run};
     use serde_json::{Value, json};
 
     fn found(run: Value, children: Vec<Value>, format: Format, build_type: BuildType) -> Value {

@@ -86,7 +86,7 @@ fn some<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> Option<BTreeMa
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::payload::example::{pipeline_run, provenance, stated, task_run};
+    use crate::payload::test_runs::{pipeline_run, provenance, stated, task_run};
     use crate::payload::{BuildType, Format};
 
     fn definition(run: Value, build_type: BuildType) -> Value {

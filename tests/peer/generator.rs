@@ -64,7 +64,7 @@ const RULES: [&str; 46] = [
     "4.3 object and list params",
 ];
 
-pub(super) struct Generator {
+pub struct Generator {
     state: u64,
     hits: BTreeMap<&'static str, u64>,
     /// Rules that the run at hand exercised.
@@ -72,16 +72,16 @@ pub(super) struct Generator {
 }
 
 impl Generator {
-    pub(super) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self { state: seed, hits: RULES.map(|rule| (rule, 0)).into(), current: BTreeSet::new() }
     }
 
-    pub(super) fn rules(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn rules(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.hits.iter().map(|(rule, hits)| (*rule, *hits))
     }
 
     /// A run and its children.
-    pub(super) fn run(&mut self, number: u64) -> (Value, Vec<Value>) {
+    pub fn run(&mut self, number: u64) -> (Value, Vec<Value>) {
         let made = if self.chance(2) {
             (self.task_run(&format!("run-{number}"), None), vec![])
         } else {

@@ -13,7 +13,7 @@ pub(super) fn provenance(build_type: BuildType, deep_inspection: bool) -> Proven
     Provenance { builder_id: "https://builder.example".into(), build_type, deep_inspection }
 }
 
-/// A TaskRun of `task` in a pipeline, which built `image`.
+/// A `TaskRun` of `task` in a pipeline, which built `image`.
 pub(super) fn task_run(name: &str, task: &str, image: &str) -> Value {
     json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun",
         "metadata": {"name": name, "namespace": "build", "uid": format!("uid-{name}"), "labels": {"tekton.dev/pipelineTask": task}},
@@ -26,7 +26,7 @@ pub(super) fn task_run(name: &str, task: &str, image: &str) -> Value {
             "results": [{"name": "IMAGE_URL", "value": image}, {"name": "IMAGE_DIGEST", "value": format!("sha256:{HEX}\n")}]}})
 }
 
-/// A PipelineRun of two tasks and one of `finally`.
+/// A `PipelineRun` of two tasks and one of `finally`.
 pub(super) fn pipeline_run() -> Value {
     json!({"apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
         "metadata": {"name": "pipe", "namespace": "build", "uid": "uid-pipe"},
