@@ -13,6 +13,7 @@ pub(crate) mod encoding;
 pub(crate) mod fields;
 pub mod param;
 pub(crate) mod pipeline;
+mod quantity;
 mod run;
 mod schema;
 pub(crate) mod step;
