@@ -208,7 +208,12 @@ impl Queue {
 
     /// Hosts that runs wait for.
     pub fn awaited_hosts(&self) -> Vec<String> {
-        self.state().awaiting.iter().filter(|(_, keys)| !keys.is_empty()).map(|(host, _)| host.clone()).collect()
+        self.state()
+            .awaiting
+            .iter()
+            .filter(|(_, keys)| !keys.is_empty())
+            .map(|(host, _)| host.clone())
+            .collect()
     }
 
     /// No job is handed out any more.
@@ -237,7 +242,9 @@ impl State {
 
     fn take(&mut self, now: Instant) -> Option<Job> {
         while let Some(key) = self.pop(now) {
-            let Some(task) = self.tasks.get_mut(&key).filter(|task| !matches!(task.place, Place::Working { .. })) else {
+            let Some(task) =
+                self.tasks.get_mut(&key).filter(|task| !matches!(task.place, Place::Working { .. }))
+            else {
                 continue;
             };
             task.place = Place::Working { again: false };
@@ -260,7 +267,9 @@ impl State {
     }
 
     fn has_ready(&self, now: Instant) -> bool {
-        !self.fresh.is_empty() || !self.backlog.is_empty() || self.due.keys().next().is_some_and(|(at, _)| *at <= now)
+        !self.fresh.is_empty()
+            || !self.backlog.is_empty()
+            || self.due.keys().next().is_some_and(|(at, _)| *at <= now)
     }
 
     fn schedule(&mut self, key: &RunKey, at: Instant) {
@@ -288,7 +297,8 @@ impl State {
     }
 
     fn remember(&mut self, key: &RunKey, now: Instant) {
-        while self.recent.len() >= RECENT || self.recent.front().is_some_and(|(at, _)| now - *at > RECENT_FOR) {
+        while self.recent.len() >= RECENT || self.recent.front().is_some_and(|(at, _)| now - *at > RECENT_FOR)
+        {
             if let Some((_, old)) = self.recent.pop_front() {
                 self.recent_keys.remove(&old);
             }
@@ -300,7 +310,10 @@ impl State {
 
     fn recently_finished(&self, key: &RunKey, now: Instant) -> bool {
         self.recent_keys.contains(key)
-            && self.recent.iter().any(|(at, recent)| recent == key && now.saturating_duration_since(*at) <= RECENT_FOR)
+            && self
+                .recent
+                .iter()
+                .any(|(at, recent)| recent == key && now.saturating_duration_since(*at) <= RECENT_FOR)
     }
 }
 

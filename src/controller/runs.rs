@@ -107,5 +107,7 @@ fn object(key: &RunKey) -> String {
 
 fn is_owned_by(child: &Value, uid: &str) -> bool {
     let owners = child.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    owners.is_some_and(|owners| owners.iter().any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid)))
+    owners.is_some_and(|owners| {
+        owners.iter().any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid))
+    })
 }

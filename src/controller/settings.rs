@@ -134,7 +134,12 @@ impl Follower {
             Ok(Some(map)) => map.data.unwrap_or_default(),
             Ok(None) => return self.config_missing(),
             Err(error) => {
-                tracing::warn!(error = said(&error), "cannot read ConfigMap {}/{}", self.namespace, self.config_map);
+                tracing::warn!(
+                    error = said(&error),
+                    "cannot read ConfigMap {}/{}",
+                    self.namespace,
+                    self.config_map
+                );
                 return None;
             }
         };
@@ -159,9 +164,17 @@ impl Follower {
 
     fn config_missing(&mut self) -> Option<Config> {
         if self.config_seen.take().is_some() {
-            tracing::error!("ConfigMap {}/{} is gone; its last values stay in force", self.namespace, self.config_map);
+            tracing::error!(
+                "ConfigMap {}/{} is gone; its last values stay in force",
+                self.namespace,
+                self.config_map
+            );
         } else {
-            tracing::warn!("waiting for ConfigMap {}/{}: create it, empty for the defaults", self.namespace, self.config_map);
+            tracing::warn!(
+                "waiting for ConfigMap {}/{}: create it, empty for the defaults",
+                self.namespace,
+                self.config_map
+            );
         }
         None
     }

@@ -211,4 +211,3 @@ async fn line(stream: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>
         }
     }
 }
-

@@ -73,16 +73,25 @@ impl Agent {
 
     /// The same, with more arguments.
     pub async fn start_with(&self, more: &[&str]) -> Hallmark {
-        let kubeconfig = self.cluster.service_account_kubeconfig("tekton-chains", "tekton-chains-controller").await;
+        let kubeconfig =
+            self.cluster.service_account_kubeconfig("tekton-chains", "tekton-chains-controller").await;
         self.start_as(&kubeconfig, more)
     }
 
     fn start_as(&self, kubeconfig: &std::path::Path, more: &[&str]) -> Hallmark {
         let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
         let (kubeconfig, keys) = (text(kubeconfig), text(self.keys.path()));
-        let mut arguments = vec!["controller", "--namespace", &self.namespace, "--system-namespace", &self.namespace];
+        let mut arguments =
+            vec!["controller", "--namespace", &self.namespace, "--system-namespace", &self.namespace];
         arguments.extend(["--kubeconfig", &kubeconfig, "--signing-secrets", &keys]);
-        arguments.extend(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--log", "trace"]);
+        arguments.extend([
+            "--health-address",
+            "127.0.0.1:0",
+            "--metrics-address",
+            "127.0.0.1:0",
+            "--log",
+            "trace",
+        ]);
         arguments.extend(more);
         let ca = self.ca.as_deref().map(text).unwrap_or_default();
         let environment = if ca.is_empty() { vec![] } else { vec![("SSL_CERT_FILE", ca.as_str())] };
@@ -121,7 +130,10 @@ impl Agent {
 
     /// Every Event on objects of the namespace, as `reason: message`.
     pub async fn events(&self) -> Vec<String> {
-        let events = Api::<k8s_openapi::api::core::v1::Event>::namespaced(self.cluster.client().await, &self.namespace);
+        let events = Api::<k8s_openapi::api::core::v1::Event>::namespaced(
+            self.cluster.client().await,
+            &self.namespace,
+        );
         let list = events.list(&kube::api::ListParams::default()).await.unwrap();
         let shown = |event: k8s_openapi::api::core::v1::Event| {
             format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default())

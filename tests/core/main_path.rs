@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::agent::{Agent, SOON, stopped_well};
-use crate::support::{Authentication, Crane, Cosign, Distribution, PlainRegistry, TokenUser, eventually};
+use crate::support::{Authentication, Cosign, Crane, Distribution, PlainRegistry, TokenUser, eventually};
 
 /// Attestations go to the registry too.
-pub const TO_REGISTRY: &[(&str, &str)] = &[("artifacts.taskrun.storage", "oci"), ("artifacts.taskrun.format", "slsa/v1")];
+pub const TO_REGISTRY: &[(&str, &str)] =
+    &[("artifacts.taskrun.storage", "oci"), ("artifacts.taskrun.format", "slsa/v1")];
 
 #[tokio::test]
 async fn a_completed_task_run_is_signed_in_a_registry_that_demands_a_token() {
@@ -22,7 +23,8 @@ async fn a_completed_task_run_is_signed_in_a_registry_that_demands_a_token() {
     agent.cosign_accepts(&access, &image).await;
 
     let outcome = agent.outcome("build", SOON).await;
-    let results: Vec<_> = outcome.iter().map(|entry| (entry["store"].as_str(), entry["result"].as_str())).collect();
+    let results: Vec<_> =
+        outcome.iter().map(|entry| (entry["store"].as_str(), entry["result"].as_str())).collect();
     assert_eq!(results, [(Some("oci"), Some("stored")), (Some("oci"), Some("stored"))]);
     stopped_well(hallmark);
 }
@@ -85,11 +87,16 @@ async fn a_run_is_held_while_it_runs_and_let_go_with_its_mark() {
     let _hallmark = agent.start().await;
     agent.cluster.create_task_run(&agent.namespace, "build").await;
     let runs = agent.cluster.task_runs(&agent.namespace).await;
-    let finalizers = async || runs.get("build").await.unwrap().metadata.finalizers.filter(|held| !held.is_empty());
+    let finalizers =
+        async || runs.get("build").await.unwrap().metadata.finalizers.filter(|held| !held.is_empty());
     let held = eventually("the run is held", SOON, finalizers).await;
     assert_eq!(held, ["chains.tekton.dev/taskrun"]);
 
-    let completion = crate::support::Completion::success().image("", &crate::agent::repository(&access, &image), &image.digest);
+    let completion = crate::support::Completion::success().image(
+        "",
+        &crate::agent::repository(&access, &image),
+        &image.digest,
+    );
     agent.cluster.complete(&agent.namespace, "build", &completion).await;
     assert_eq!(agent.mark("build", SOON).await, "true");
     assert_eq!(finalizers().await, None);

@@ -79,7 +79,8 @@ impl Drop for Hallmark {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let lines = self.lines();
-            let loud = |line: &&String| !line.contains(r#""level":"TRACE""#) && !line.contains(r#""level":"DEBUG""#);
+            let loud =
+                |line: &&String| !line.contains(r#""level":"TRACE""#) && !line.contains(r#""level":"DEBUG""#);
             let shown: Vec<&String> = lines.iter().filter(loud).collect();
             println!("hallmark said last:");
             for line in shown.iter().skip(shown.len().saturating_sub(20)) {
