@@ -73,10 +73,10 @@ async fn keep(item: &Item, stations: &Stations) -> Vec<Entry> {
     };
 
     // 5. Add to each place what it lacks. 6. Say what became of it.
-    let signer = keys.iter().map(PublicKey::id).collect::<Vec<_>>().join(" ");
+    let ids = keys.iter().map(PublicKey::id).collect::<Vec<_>>().join(" ");
     join_all(places.iter().zip(missing).map(async |((store, place), missing)| {
         let state = add(store.as_ref(), place, missing, signed.as_ref()).await;
-        item.entry(store.name(), place, &signer, state)
+        item.entry(store.name(), place, &ids, state)
     }))
     .await
 }

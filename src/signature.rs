@@ -61,6 +61,18 @@ pub async fn sign(payload: &Arc<Payload>, signer: &dyn Signer) -> Result<Signed,
     Ok(Signed { payload, signature, envelope: Some(envelope), key })
 }
 
+/// Whether stored content is a signature over this payload by this key.
+pub fn verifies(payload: &Payload, content: &[u8], key: &PublicKey) -> bool {
+    if payload.format == Format::SimpleSigning {
+        return key.verifies(&payload.bytes, content);
+    }
+    dsse::UnverifiedEnvelope::read(content).is_some_and(|envelope| {
+        let message = dsse::pre_authentication_encoding(payload.media_type, &payload.bytes);
+        envelope.carries(payload.media_type, &payload.bytes)
+            && envelope.signatures().any(|signature| key.verifies(&message, &signature))
+    })
+}
+
 /// Why there is no signature.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

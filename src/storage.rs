@@ -88,7 +88,7 @@ pub enum Error {
     #[error("cannot store at {place}: other writers replaced it {times} times in a row")]
     Contended {
         /// The tag.
-        place: Place,
+        place: Box<Place>,
         /// How often ours was found missing after it had been written.
         times: usize,
     },
@@ -96,7 +96,7 @@ pub enum Error {
     #[error("cannot add to {place}: what is there is not an image manifest ({reason})")]
     Foreign {
         /// The tag.
-        place: Place,
+        place: Box<Place>,
         /// What is wrong with it.
         reason: &'static str,
     },

@@ -54,7 +54,7 @@ pub struct Arguments {
     config: Option<PathBuf>,
 
     /// The signing key: an unencrypted PKCS#8 PEM, a cosign.key, or a directory with the files of the Secret
-    /// signing-secrets.
+    /// `signing-secrets`.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 
@@ -164,14 +164,11 @@ pub(super) async fn sign(
 
 fn read(arguments: &Arguments) -> Result<(Manifests, Config), Exit> {
     let manifests = Manifests::read(&arguments.files).map_err(|error| refuse(&error, Exit::Usage))?;
-    let config = match &arguments.config {
-        Some(file) => configured(file)?,
-        None => {
-            eprintln!("without --config: the defaults of Chains, and attestations go to the registry");
-            defaults()
-        }
-    };
-    Ok((manifests, config))
+    if let Some(file) = &arguments.config {
+        return Ok((manifests, configured(file)?));
+    }
+    eprintln!("without --config: the defaults of Chains, and attestations go to the registry");
+    Ok((manifests, defaults()))
 }
 
 /// Without a cluster there is no run to annotate, so attestations are pushed.

@@ -52,10 +52,10 @@ pub(super) async fn probe(
         let (awaited, now) = (queue.awaited_hosts(), Instant::now());
         schedules.retain(|host, _| awaited.contains(host));
         for host in awaited {
-            if !schedules.contains_key(&host) {
+            schedules.entry(host).or_insert_with_key(|host| {
                 tracing::warn!(host, "host does not answer; its runs wait for it");
-                schedules.insert(host, Schedule::new(now));
-            }
+                Schedule::new(now)
+            });
         }
         let due: Vec<String> =
             schedules.iter().filter(|(_, s)| s.is_due(now)).map(|(host, _)| host.clone()).collect();

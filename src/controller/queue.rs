@@ -105,27 +105,24 @@ impl Queue {
             return;
         }
         let body = state.afford(body);
-        match state.tasks.get_mut(&key) {
-            Some(task) => {
-                let old = std::mem::replace(&mut task.body, body);
-                let overtakes = lane == Lane::Fresh && task.lane == Lane::Backlog;
-                task.lane = if overtakes { Lane::Fresh } else { task.lane };
-                match &mut task.place {
-                    Place::Working { again } => *again = true,
-                    // Its place in the backlog is passed over when it comes up.
-                    Place::Queued if overtakes => state.fresh.push_back(key),
-                    Place::Queued | Place::Later => {}
-                }
-                state.release(old);
+        if let Some(task) = state.tasks.get_mut(&key) {
+            let old = std::mem::replace(&mut task.body, body);
+            let overtakes = lane == Lane::Fresh && task.lane == Lane::Backlog;
+            task.lane = if overtakes { Lane::Fresh } else { task.lane };
+            match &mut task.place {
+                Place::Working { again } => *again = true,
+                // Its place in the backlog is passed over when it comes up.
+                Place::Queued if overtakes => state.fresh.push_back(key),
+                Place::Queued | Place::Later => {}
             }
-            None => {
-                let task = Task { lane, place: Place::Queued, body, attempts: 0, since: None };
-                state.tasks.insert(key.clone(), task);
-                state.lane(lane).push_back(key);
-                drop(state);
-                self.changed.notify_one();
-            }
+            state.release(old);
+            return;
         }
+        let task = Task { lane, place: Place::Queued, body, attempts: 0, since: None };
+        state.tasks.insert(key.clone(), task);
+        state.lane(lane).push_back(key);
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// A run needs no work any more: it is marked, or gone.
@@ -174,8 +171,8 @@ impl Queue {
             Next::Done | Next::Idle if again => {
                 // What was sent meanwhile may be older than what this attempt wrote: the run is read anew.
                 (task.place, task.attempts) = (Place::Queued, 0);
-                let (lane, stale) = (task.lane, task.body.take());
-                state.release(stale);
+                let (lane, old) = (task.lane, task.body.take());
+                state.release(old);
                 state.lane(lane).push_back(key.clone());
             }
             Next::Done => {

@@ -96,8 +96,8 @@ impl Runs {
         let selector = format!("labelSelector=tekton.dev%2FpipelineRun%3D{}", owner.name);
         let request = http::Request::get(format!("{path}?{selector}&limit={CHILDREN}")).body(Vec::new())?;
         let list: List = self.client.request(request).await?;
-        let owned = list.items.into_iter().filter(|child| is_owned_by(child, &owner.uid));
-        owned.map(|child| Ok(TaskRun::from_value(child)?)).collect()
+        let children = list.items.into_iter().filter(|child| is_owned_by(child, &owner.uid));
+        children.map(|child| Ok(TaskRun::from_value(child)?)).collect()
     }
 }
 

@@ -80,7 +80,7 @@ impl Plan {
         match payload() {
             Ok(payload) => self.items.push(Item { payload: Arc::new(payload), stores: storages.clone() }),
             Err(error) => {
-                self.settled.push(Entry::without_store(artifact, State::Failed(Error::Payload(error))))
+                self.settled.push(Entry::without_store(artifact, State::Failed(Error::Payload(error))));
             }
         }
     }

@@ -35,8 +35,8 @@ use crate::artifact::image::{Image, Repository};
 use crate::client::registry::{self, Session, TagLock};
 use crate::error::Diagnose;
 use crate::payload::{Format, Payload};
-use crate::signature::Signed;
 use crate::signature::public_key::PublicKey;
+use crate::signature::{Signed, verifies};
 use manifest::{Layer, SignatureList};
 
 /// How often a tag that others keep replacing is merged anew.
@@ -91,7 +91,7 @@ impl Tags {
         match self.session.tagged(repository, tag).await.map_err(backend)? {
             None => Ok(SignatureList::default()),
             Some(stored) => SignatureList::read(&stored.bytes)
-                .map_err(|reason| Error::Foreign { place: place.clone(), reason }),
+                .map_err(|reason| Error::Foreign { place: Box::new(place.clone()), reason }),
         }
     }
 
@@ -110,7 +110,7 @@ impl Tags {
         }
         for (digest, size) in list.envelopes_like(payload, key).take(MAX_LOOKED_INTO) {
             let content = self.session.blob(repository, &digest, size).await.map_err(backend)?;
-            if super::tekton::verifies(payload, &content, key) {
+            if verifies(payload, &content, key) {
                 return Ok(true);
             }
         }
@@ -216,7 +216,7 @@ fn policy() -> ExponentialBuilder {
 }
 
 fn contended(place: &Place) -> Error {
-    Error::Contended { place: place.clone(), times: MERGES }
+    Error::Contended { place: Box::new(place.clone()), times: MERGES }
 }
 
 fn backend(error: registry::Error) -> Error {

@@ -142,13 +142,18 @@ impl fmt::Display for Details<'_> {
 impl Diagnose for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Unavailable { .. } | Self::Throttled { .. } => Class::Temporary,
-            Self::Body { source: BodyError::Broken(_), .. } => Class::Temporary,
+            Self::Unavailable { .. }
+            | Self::Throttled { .. }
+            | Self::Body { source: BodyError::Broken(_), .. } => Class::Temporary,
             Self::NoImage { .. } => Class::Absent,
             Self::Keychain { source, .. } => source.class(),
             Self::Token { source, .. } => source.class(),
-            Self::Setup(_) | Self::Tls { .. } | Self::Denied { .. } => Class::Misconfigured,
-            Self::Refused { .. } | Self::Malformed { .. } | Self::Body { .. } => Class::Misconfigured,
+            Self::Setup(_)
+            | Self::Tls { .. }
+            | Self::Denied { .. }
+            | Self::Refused { .. }
+            | Self::Malformed { .. }
+            | Self::Body { .. } => Class::Misconfigured,
         }
     }
 
