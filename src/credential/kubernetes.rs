@@ -13,8 +13,8 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use kube::{Api, Client};
 
-use super::docker_config::{self, Reading};
-use super::named::{NamedSecret, RunReferences, named_secrets};
+use super::docker_config::Reading;
+use super::named::{NamedSecret, RunReferences, named_secrets, read_named};
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 use crate::error::{Class, Diagnose};
 
@@ -110,7 +110,7 @@ impl Cluster {
         let Some(found) = self.settle(found, secret.source.clone(), location, gone, &mut problems)? else {
             return Ok(Reading { problems: problems.problems, ..Reading::default() });
         };
-        let reading = read(namespace, secret, found);
+        let reading = read_named(namespace, secret, found);
         self.remember(key, &reading);
         Ok(reading)
     }
@@ -158,17 +158,4 @@ fn account_of(pod: &Pod) -> Option<String> {
 
 fn reference(namespace: &str, name: &str, version: &str) -> SecretRef {
     SecretRef { namespace: namespace.to_owned(), name: name.to_owned(), resource_version: version.to_owned() }
-}
-
-/// Reads the entries of a Secret as the API server returned it.
-pub fn read(namespace: &str, named: &NamedSecret, secret: Secret) -> Reading {
-    let version = secret.metadata.resource_version.unwrap_or_default();
-    let data = secret.data.unwrap_or_default().into_iter().map(|(name, content)| (name, content.0)).collect();
-    let secret = docker_config::Secret {
-        reference: &reference(namespace, &named.name, &version),
-        kind: secret.type_.as_deref().unwrap_or_default(),
-        data: &data,
-        annotations: &secret.metadata.annotations.unwrap_or_default(),
-    };
-    docker_config::read_secret(&named.source, &secret)
 }

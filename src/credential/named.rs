@@ -1,9 +1,10 @@
 //! Which Secrets a run names, and through what: pure, so that the cluster and manifest files give the same
 //! keychain (credentials specification §1.2, sources 1 to 4, rules R1 to R3).
 
-use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, Secret, ServiceAccount};
 
-use super::Source;
+use super::docker_config::{self, Reading};
+use super::{SecretRef, Source};
 use crate::tekton::Run;
 
 /// What a run says about its credentials.
@@ -63,6 +64,21 @@ pub fn named_secrets(
     all.extend(local(pull_secrets).map(|name| named(Source::ServiceAccountImagePullSecrets, name)));
     all.retain(|secret| !secret.name.is_empty());
     all
+}
+
+/// Reads the entries of a Secret as the API server returned it.
+pub fn read_named(namespace: &str, named: &NamedSecret, secret: Secret) -> Reading {
+    let version = secret.metadata.resource_version.unwrap_or_default();
+    let data = secret.data.unwrap_or_default().into_iter().map(|(name, content)| (name, content.0)).collect();
+    let (namespace, name) = (namespace.to_owned(), named.name.clone());
+    let reference = SecretRef { namespace, name, resource_version: version };
+    let secret = docker_config::Secret {
+        reference: &reference,
+        kind: secret.type_.as_deref().unwrap_or_default(),
+        data: &data,
+        annotations: &secret.metadata.annotations.unwrap_or_default(),
+    };
+    docker_config::read_secret(&named.source, &secret)
 }
 
 fn local(references: Option<&[LocalObjectReference]>) -> impl Iterator<Item = &str> {

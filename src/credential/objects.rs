@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 
-use super::named::{NamedSecret, RunReferences, named_secrets};
-use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source, kubernetes};
+use super::named::{NamedSecret, RunReferences, named_secrets, read_named};
+use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 
 /// Objects that a run may refer to. Without a namespace they are in every run's.
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Objects {
         let location = Location::Secret(reference);
         match find(&self.secrets, namespace, &named.name) {
             Some(secret) => {
-                let reading = kubernetes::read(namespace, &named, with_string_data(secret.clone()));
+                let reading = read_named(namespace, &named, with_string_data(secret.clone()));
                 keychain.add(named.source, location, reading);
             }
             None => keychain.problems.push(absent(named.source, location, ProblemCode::SecretNotFound)),
