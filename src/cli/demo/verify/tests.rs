@@ -1,0 +1,1 @@
+//! The check, on what should not pass.
