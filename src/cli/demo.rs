@@ -72,27 +72,27 @@ async fn demonstrate(arguments: &Arguments) -> Result<Exit, DemoError> {
     let stop = arguments.keep.then(Stop::listen).transpose().map_err(DemoError::Signal)?;
     let show = Show::new(Style::of_stdout());
     let world = World::build(&arguments.directory).await?;
-    show.setting(&world);
+    show.setting(&world).print();
 
     let keys = KeyRing::import(&world.directory().display().to_string(), &world.key_files()?)?;
     let (run, objects) = world.run_and_objects()?;
     let (config, registry) = (sign::defaults(), Registry::new()?);
     let signed = sign::sign(run, Value::Null, &config, &keys, &registry, &Arc::new(objects)).await;
-    show.found(&signed);
-    show.credentials(&signed.reports);
+    show.found(&signed.run).print();
+    show.credentials(&signed.reports).print();
     if let Some(error) = signed.outcome.failures().next() {
         return Ok(fail(error));
     }
 
     let pulled = verify::pull(world.address(), world.reader(), world.image()).await?;
-    show.pushed(&world, &signed, &pulled);
+    show.pushed(world.image(), &signed.outcome, &pulled).print();
     verify::check(&pulled, &world.public_key()?, world.image())?;
-    show.verified(started.elapsed());
+    show.verified().print();
 
     match stop {
-        None => show.next(&world),
+        None => show.ended(&world, started.elapsed()).print(),
         Some(mut stop) => {
-            show.kept(&world);
+            show.kept(&world, started.elapsed()).print();
             stop.requested().await;
         }
     }

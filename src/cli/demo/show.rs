@@ -1,23 +1,37 @@
 //! What the demo says: each step with what happened and one sentence why. At most 100 columns (longer only where a
 //! path of the person's own choice is), and nothing that is not true of this very start.
 //!
-//! The text of each step is a value; only [`Show`] prints, and no secret reaches this file.
+//! The text of a step is a value, and only [`Step::print`] prints. No password reaches this file.
 
-use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use super::verify::{Layer, Pulled};
 use super::world::{ACCOUNT, DOCKER, PRIVATE_KEY, PUBLIC_KEY, RUN, World};
-use crate::cli::sign::Signed;
+use crate::artifact::image::Image;
 use crate::cli::style::Style;
 use crate::credential::CredentialReport;
+use crate::flow::outcome::Outcome;
+use crate::tekton::completed::CompletedRun;
 
-/// Prints the steps in the style that the terminal takes.
+/// Words the steps in the style that the terminal takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Show {
     style: Style,
+}
+
+/// The lines of one step.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Step(Vec<String>);
+
+impl Step {
+    /// Prints the step, and an empty line after it.
+    pub(super) fn print(self) {
+        // A reader that has gone away, as `head` does, is no reason to fail.
+        let _ = writeln!(io::stdout(), "{}\n", self.0.join("\n"));
+    }
 }
 
 impl Show {
@@ -26,92 +40,90 @@ impl Show {
     }
 
     /// What is there before anything is signed.
-    pub(super) fn setting(self, world: &World) {
+    pub(super) fn setting(self, world: &World) -> Step {
         let (address, directory) = (world.address(), world.directory().display());
-        self.say(&[
+        Step(vec![
             self.style.bold("Hallmark: from a completed run to a verified signature, on this machine alone"),
             String::new(),
-            self.step(1, "The setting"),
-            format!("   Registry   {address}, in memory; it wants a token for everything:"),
-            "              reader may pull, builder may push".to_owned(),
-            format!("   Image      {address}/app:1.0, pushed by builder"),
-            format!("   Files      {directory}/: {RUN}, {ACCOUNT}, {PRIVATE_KEY}, {PUBLIC_KEY}, {DOCKER}/"),
-            self.why("new passwords and a new key at every start; secrets have mode 0600"),
-        ]);
+            self.title(1, "The setting"),
+            format!("   Registry  {address}, in memory, wants tokens: reader may pull, builder may push"),
+            format!("   Image     {address}/app:1.0, pushed by builder"),
+            format!("   Files     {directory}/: {RUN}, {ACCOUNT}, {PRIVATE_KEY}, {PUBLIC_KEY}, {DOCKER}/"),
+            self.why("passwords and key are new at every start; files that hold them have mode 0600"),
+        ])
     }
 
     /// What the run says that it built.
-    pub(super) fn found(self, signed: &Signed) {
-        let (run, metadata) = (signed.run.run(), signed.run.run().metadata());
+    pub(super) fn found(self, run: &CompletedRun) -> Step {
+        let (run, metadata) = (run.run(), run.run().metadata());
         let mut lines = vec![
-            self.step(2, "What the run built"),
-            format!("   {} {}/{} has ended, with these results:", run.kind().as_str(), metadata.namespace, metadata.name),
+            self.title(2, "What the run built"),
+            format!("   {} {}/{} has ended, with the results", run.kind().as_str(), metadata.namespace, metadata.name),
         ];
         let results = run.document().results();
         lines.extend(results.map(|result| format!("     {:<12}  {}", result.name, result.value.text())));
-        lines.push(self.why("the two results together pin one image: a tag could move, a digest cannot"));
-        self.say(&lines);
+        lines.push(self.why("together they pin one image: a tag can be moved, a digest cannot"));
+        Step(lines)
     }
 
-    /// Which credential was used, which was refused.
-    pub(super) fn credentials(self, reports: &[CredentialReport]) {
+    /// Which credential was used, which was refused, in the words of the agent's own Events and logs.
+    pub(super) fn credentials(self, reports: &[CredentialReport]) -> Step {
         let mut texts: Vec<String> = reports.iter().map(ToString::to_string).collect();
         texts.sort();
-        let mut lines = vec![self.step(3, "Which credential opened the registry")];
-        lines.extend(texts.iter().flat_map(|text| text.lines()).map(|line| format!("   {}", self.judged(line))));
-        lines.push(self.why("only the registry's answer to the real push tells which credential may push"));
-        self.say(&lines);
+        let tried = texts.iter().flat_map(|text| text.lines()).filter(|line| !line.ends_with(": not-tried"));
+        let mut lines = vec![self.title(3, "Which credential opened the registry")];
+        lines.extend(tried.map(|line| format!("   {}", self.judged(line))));
+        lines.push(self.why("a valid credential may still not push: only the answer to the real push tells"));
+        Step(lines)
     }
 
     /// What lies in the registry now.
-    pub(super) fn pushed(self, world: &World, signed: &Signed, pulled: &Pulled) {
-        let mut lines = vec![self.step(4, "What was pushed"), format!("   {}", world.image())];
+    pub(super) fn pushed(self, image: &Image, outcome: &Outcome, pulled: &Pulled) -> Step {
+        let mut lines = vec![self.title(4, "What was pushed"), format!("   {image}")];
         lines.extend(self.branch("├─", "│ ", "signature", &pulled.signature));
-        lines.extend(self.branch("└─", "  ", "attestation: how the run built it (SLSA provenance)", &pulled.attestation));
-        let mut keys: Vec<&str> = signed.outcome.entries.iter().map(|entry| entry.signer.as_str()).collect();
+        lines.extend(self.branch("└─", "  ", "attestation", &pulled.attestation));
+        let mut keys: Vec<&str> = outcome.entries.iter().map(|entry| entry.signer.as_str()).collect();
         keys.sort_unstable();
         keys.dedup();
-        lines.push(format!("   Key        {}", keys.join(" ")));
-        lines.push(self.why("tags beside the image, as cosign looks for them; what others signed there stays"));
-        self.say(&lines);
+        lines.push(format!("   Signed with key {}", keys.join(" ")));
+        lines.push(self.why("tags beside the image, where cosign looks; what others signed there would stay"));
+        Step(lines)
     }
 
     /// That the check passed.
-    pub(super) fn verified(self, elapsed: Duration) {
+    pub(super) fn verified(self) -> Step {
         let good = |text: &str| format!("   {} {text}", self.style.good("✓"));
-        self.say(&[
-            self.step(5, "Verified, by code that took no part in signing"),
+        Step(vec![
+            self.title(5, "Verified by code that took no part in signing"),
             good("the signature verifies, and its payload names this repository and digest"),
             good("the attestation verifies, and its statement is about this image"),
             good("with one bit flipped, neither of them verifies"),
-            self.why("both were read back from the registry as reader, and checked by another crate (p256)"),
-            String::new(),
-            format!("All of it took {:.2} s.", elapsed.as_secs_f64()),
-        ]);
+            self.why("both were read back as reader, and checked with another crate than the signer's: p256"),
+        ])
     }
 
     /// Where to look when the registry is gone.
-    pub(super) fn next(self, world: &World) {
-        let file = |name: &str| quoted(&world.file(name));
-        let program = program();
-        let directory = quoted(world.directory());
-        self.say(&[
-            self.style.bold("To look closer"),
-            format!("   cat {}   # what was signed; the registry is gone now", file(RUN)),
-            format!("   {program} demo --keep --directory {directory}   # leaves it running, for cosign"),
-        ]);
+    pub(super) fn ended(self, world: &World, elapsed: Duration) -> Step {
+        let (run, program, directory) = (quoted(&world.file(RUN)), program(), quoted(world.directory()));
+        let ended = format!("Done in {:.2} s; the registry is gone, the files stay. To look closer:", elapsed.as_secs_f64());
+        Step(vec![
+            self.style.bold(&ended),
+            format!("   cat {run}"),
+            format!("   {program} demo --keep --directory {directory}"),
+            self.why("with --keep the registry stays, and the commands for cosign are printed"),
+        ])
     }
 
     /// How to look at the registry while it runs.
-    pub(super) fn kept(self, world: &World) {
-        let mut lines = vec![self.style.bold("To look closer, in another terminal in this directory")];
+    pub(super) fn kept(self, world: &World, elapsed: Duration) -> Step {
+        let open = "The registry runs until Ctrl-C. To look closer, in another terminal here:";
+        let mut lines = vec![self.style.bold(&format!("Done in {:.2} s. {open}", elapsed.as_secs_f64()))];
         lines.extend(commands(world, &program()).map(|line| format!("   {line}")));
-        lines.push(String::new());
-        lines.push("The registry runs until Ctrl-C; what it holds goes with it.".to_owned());
-        self.say(&lines);
+        lines.push(self.why("reader's login is enough to verify; signing again finds both in place, adds nothing"));
+        Step(lines)
     }
 
-    fn step(self, number: u8, title: &str) -> String {
+    fn title(self, number: u8, title: &str) -> String {
         self.style.bold(&format!("{number}. {title}"))
     }
 
@@ -119,12 +131,11 @@ impl Show {
         format!("   {}", self.style.faint(&format!("({text})")))
     }
 
-    fn branch(self, fork: &str, trunk: &str, what: &str, layer: &Layer) -> [String; 3] {
-        let size = layer.content.len();
+    fn branch(self, fork: &str, trunk: &str, what: &str, layer: &Layer) -> [String; 2] {
+        let about = format!("{} bytes, {}", layer.content.len(), layer.media_type);
         [
-            format!("   {fork} {}", self.style.bold(what)),
+            format!("   {fork} {}  {}", self.style.bold(&format!("{what:<11}")), self.style.faint(&about)),
             format!("   {trunk} {}", layer.tag),
-            format!("   {trunk} {}", self.style.faint(&format!("{size} bytes, {}", layer.media_type))),
         ]
     }
 
@@ -138,16 +149,6 @@ impl Show {
             _ => line.to_owned(),
         }
     }
-
-    /// A step, with an empty line after it.
-    fn say(self, lines: &[impl Display]) {
-        let mut text = String::new();
-        for line in lines {
-            text.push_str(&format!("{line}\n"));
-        }
-        // A reader that has gone away, as `head` does, is no reason to fail.
-        let _ = writeln!(io::stdout(), "{text}");
-    }
 }
 
 /// Commands that work as they stand while the registry runs. A pull-only login is enough to verify.
@@ -156,14 +157,13 @@ fn commands(world: &World, program: &str) -> impl Iterator<Item = String> + use<
     let (key, image) = (file(PUBLIC_KEY), world.image());
     [
         format!("export DOCKER_CONFIG={}", file(DOCKER)),
-        format!("cosign verify --key {key} \\"),
-        "  --insecure-ignore-tlog=true --allow-http-registry \\".to_owned(),
+        format!("cosign verify --key {key} --insecure-ignore-tlog=true --allow-http-registry \\"),
         format!("  {image}"),
         format!("cosign verify-attestation --type slsaprovenance --key {key} \\"),
         "  --insecure-ignore-tlog=true --allow-http-registry \\".to_owned(),
         format!("  {image}"),
         format!("{program} sign --key {} \\", file(PRIVATE_KEY)),
-        format!("  -f {} -f {}   # finds both in place and adds nothing", file(RUN), file(ACCOUNT)),
+        format!("  -f {} -f {}", file(RUN), file(ACCOUNT)),
     ]
     .into_iter()
 }
