@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and its parts are no library"
 )]
 
+mod demo;
 mod embedded_registry;
 mod harness;
 #[path = "../support/lib.rs"]

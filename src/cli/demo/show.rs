@@ -58,7 +58,12 @@ impl Show {
         let (run, metadata) = (run.run(), run.run().metadata());
         let mut lines = vec![
             self.title(2, "What the run built"),
-            format!("   {} {}/{} has ended, with the results", run.kind().as_str(), metadata.namespace, metadata.name),
+            format!(
+                "   {} {}/{} has ended, with the results",
+                run.kind().as_str(),
+                metadata.namespace,
+                metadata.name
+            ),
         ];
         let results = run.document().results();
         lines.extend(results.map(|result| format!("     {:<12}  {}", result.name, result.value.text())));
@@ -86,7 +91,8 @@ impl Show {
         keys.sort_unstable();
         keys.dedup();
         lines.push(format!("   Signed with key {}", keys.join(" ")));
-        lines.push(self.why("tags beside the image, where cosign looks; what others signed there would stay"));
+        lines
+            .push(self.why("tags beside the image, where cosign looks; what others signed there would stay"));
         Step(lines)
     }
 
@@ -105,7 +111,10 @@ impl Show {
     /// Where to look when the registry is gone.
     pub(super) fn ended(self, world: &World, elapsed: Duration) -> Step {
         let (run, program, directory) = (quoted(&world.file(RUN)), program(), quoted(world.directory()));
-        let ended = format!("Done in {:.2} s; the registry is gone, the files stay. To look closer:", elapsed.as_secs_f64());
+        let ended = format!(
+            "Done in {:.2} s; the registry is gone, the files stay. To look closer:",
+            elapsed.as_secs_f64()
+        );
         Step(vec![
             self.style.bold(&ended),
             format!("   cat {run}"),
@@ -119,7 +128,9 @@ impl Show {
         let open = "The registry runs until Ctrl-C. To look closer, in another terminal here:";
         let mut lines = vec![self.style.bold(&format!("Done in {:.2} s. {open}", elapsed.as_secs_f64()))];
         lines.extend(commands(world, &program()).map(|line| format!("   {line}")));
-        lines.push(self.why("reader's login is enough to verify; signing again finds both in place, adds nothing"));
+        lines.push(
+            self.why("reader's login is enough to verify; signing again finds both in place, adds nothing"),
+        );
         Step(lines)
     }
 
@@ -177,7 +188,11 @@ fn program() -> String {
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

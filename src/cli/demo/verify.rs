@@ -67,7 +67,11 @@ pub(super) enum VerifyError {
 }
 
 /// Reads signature and attestation with a credential that may only pull.
-pub(super) async fn pull(registry: SocketAddr, reader: &Account, image: &Image) -> Result<Pulled, VerifyError> {
+pub(super) async fn pull(
+    registry: SocketAddr,
+    reader: &Account,
+    image: &Image,
+) -> Result<Pulled, VerifyError> {
     let path = image.repository.path();
     let http = http::client(false).map_err(|error| VerifyError::Unreachable(path.to_owned(), error))?;
     let remote = Remote { registry, path, token: String::new(), http };
@@ -91,7 +95,10 @@ fn check_signature(layer: &Layer, key: &VerifyingKey, image: &Image) -> Result<(
 
     let payload: Value = json("the payload", &layer.content)?;
     let text = |pointer| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    claim(text("/critical/image/docker-manifest-digest") == image.digest.to_string(), "the payload names another digest")?;
+    claim(
+        text("/critical/image/docker-manifest-digest") == image.digest.to_string(),
+        "the payload names another digest",
+    )?;
     let repository = image.repository.to_string();
     claim(text("/critical/identity/docker-reference") == repository, "the payload names another repository")
 }
@@ -112,14 +119,24 @@ fn check_attestation(layer: &Layer, key: &VerifyingKey, image: &Image) -> Result
     claim(statement.subject.iter().any(is_image), "the image is not among the subjects of the statement")
 }
 
-fn verify(what: &'static str, key: &VerifyingKey, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
+fn verify(
+    what: &'static str,
+    key: &VerifyingKey,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), VerifyError> {
     // The crate's error says no more than that there is one, so that nobody learns from it.
     let signature = DerSignature::from_bytes(signature).map_err(|_| VerifyError::Signature(what))?;
     key.verify(message, &signature).map_err(|_| VerifyError::Signature(what))
 }
 
 /// Flips one bit in the middle of the message: a check that accepts it checks nothing.
-fn notice_a_change(told: &'static str, key: &VerifyingKey, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
+fn notice_a_change(
+    told: &'static str,
+    key: &VerifyingKey,
+    message: &[u8],
+    signature: &[u8],
+) -> Result<(), VerifyError> {
     let mut changed = message.to_vec();
     let middle = changed.len() / 2;
     for byte in changed.iter_mut().skip(middle).take(1) {

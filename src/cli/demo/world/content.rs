@@ -158,7 +158,10 @@ mod tests {
         let reader = account("reader");
         let config = Access { address: ADDRESS.into(), account: &reader }.docker_config();
         let config: Value = serde_json::from_str(&config).unwrap();
-        assert_eq!(config, json!({"auths": {"127.0.0.1:5000": {"auth": "cmVhZGVyOnJlYWRlci1wYXNzd29yZA=="}}}));
+        assert_eq!(
+            config,
+            json!({"auths": {"127.0.0.1:5000": {"auth": "cmVhZGVyOnJlYWRlci1wYXNzd29yZA=="}}})
+        );
     }
 
     #[test]
@@ -189,7 +192,8 @@ mod tests {
 
     #[test]
     fn the_run_has_ended_well_and_says_what_it_built() {
-        let image = Image { repository: "127.0.0.1:5000/app".parse().unwrap(), digest: DemoImage::small().digest() };
+        let image =
+            Image { repository: "127.0.0.1:5000/app".parse().unwrap(), digest: DemoImage::small().digest() };
         let text = run(&image, "2026-01-02T03:04:05.678Z".parse().unwrap());
         let run: Value = serde_saphyr::from_str(&text).unwrap();
         assert_eq!(run["status"]["startTime"], "2026-01-02T03:03:23Z");

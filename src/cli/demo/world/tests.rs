@@ -26,12 +26,9 @@ async fn the_image_is_in_the_registry_and_was_pushed_by_the_builder_alone() {
 async fn files_with_secrets_are_for_their_owner_only() {
     let (_place, world) = world().await;
     let mode = |name: &str| std::fs::metadata(world.file(name)).unwrap().permissions().mode() & 0o777;
-    for (name, expected) in [
-        (ACCOUNT, 0o600),
-        (PRIVATE_KEY, 0o600),
-        ("docker/config.json", 0o600),
-        (RUN, mode(PUBLIC_KEY)),
-    ] {
+    for (name, expected) in
+        [(ACCOUNT, 0o600), (PRIVATE_KEY, 0o600), ("docker/config.json", 0o600), (RUN, mode(PUBLIC_KEY))]
+    {
         assert_eq!(mode(name), expected, "{name}");
     }
 }
