@@ -12,6 +12,7 @@
 )]
 
 mod agent;
+mod demo;
 mod embedded_registry;
 mod harness;
 mod main_path;
