@@ -355,7 +355,7 @@ mod tests {
             match run.pointer(&path) {
                 Some(Value::Object(parts)) => paths.extend(parts.keys().map(|key| escaped(key))),
                 Some(Value::Array(parts)) => {
-                    paths.extend((0..parts.len()).map(|index| format!("{path}/{index}")))
+                    paths.extend((0..parts.len()).map(|index| format!("{path}/{index}")));
                 }
                 _ => {}
             }
