@@ -55,7 +55,8 @@ pub async fn sign(payload: &Arc<Payload>, signer: &dyn Signer) -> Result<Signed,
         let signature = signer.sign(&payload.bytes).await?;
         return Ok(Signed { payload, signature, envelope: None, key });
     }
-    let signature = signer.sign(&dsse::pre_authentication_encoding(payload.media_type, &payload.bytes)).await?;
+    let signature =
+        signer.sign(&dsse::pre_authentication_encoding(payload.media_type, &payload.bytes)).await?;
     let envelope = dsse::envelope(payload.media_type, &payload.bytes, key.id(), &signature);
     Ok(Signed { payload, signature, envelope: Some(envelope), key })
 }

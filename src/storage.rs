@@ -33,8 +33,12 @@ pub trait Store: Send + Sync {
     fn places(&self, payload: &Payload) -> Vec<Place>;
 
     /// Those of `keys` without a verifying signature over `payload` at `place`.
-    async fn missing(&self, place: &Place, payload: &Payload, keys: &[PublicKey])
-    -> Result<Vec<PublicKey>, Error>;
+    async fn missing(
+        &self,
+        place: &Place,
+        payload: &Payload,
+        keys: &[PublicKey],
+    ) -> Result<Vec<PublicKey>, Error>;
 
     /// Adds signatures beside what is there, and returns once they are known to be there.
     async fn add(&self, place: &Place, signed: &[Arc<Signed>]) -> Result<Stored, Error>;

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use futures::stream::{self, StreamExt as _};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
 use super::manifests::{ManifestError, Manifests};
@@ -123,7 +123,8 @@ async fn sign_all(
     objects: &Arc<Objects>,
 ) -> Vec<Signed> {
     let (total, shows_progress) = (runs.len(), runs.len() > CONCURRENCY && std::io::stderr().is_terminal());
-    let work = stream::iter(runs).map(async |(run, manifest)| sign(run, manifest, config, keys, registry, objects).await);
+    let work = stream::iter(runs)
+        .map(async |(run, manifest)| sign(run, manifest, config, keys, registry, objects).await);
     let mut work = std::pin::pin!(work.buffered(CONCURRENCY));
     let mut signed = Vec::with_capacity(total);
     while let Some(one) = work.next().await {
@@ -232,5 +233,9 @@ fn keyring(path: &Path, password: Option<&str>) -> Result<KeyRing, signature::Er
 /// The worst of what happened.
 fn exit(signed: &[Signed]) -> Exit {
     let exits = signed.iter().flat_map(|one| one.outcome.failures().map(|error| exit_of(error)));
-    exits.max_by_key(|exit| [Exit::Ok, Exit::Temporary, Exit::Denied, Exit::Failed].iter().position(|e| e == exit)).unwrap_or(Exit::Ok)
+    exits
+        .max_by_key(|exit| {
+            [Exit::Ok, Exit::Temporary, Exit::Denied, Exit::Failed].iter().position(|e| e == exit)
+        })
+        .unwrap_or(Exit::Ok)
 }

@@ -15,9 +15,9 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::{Error, Place, Store, Stored};
 use crate::payload::{Format, Payload};
+use crate::signature::Signed;
 use crate::signature::dsse::{UnverifiedEnvelope, pre_authentication_encoding};
 use crate::signature::public_key::PublicKey;
-use crate::signature::Signed;
 use crate::tekton::ANNOTATION_PREFIX;
 
 /// What the API server accepts on one object, names and values together.
@@ -44,7 +44,8 @@ impl Annotations {
     }
 
     fn has(&self, short_key: &str, payload: &Payload, key: &PublicKey) -> bool {
-        let (Some(bytes), Some(content)) = (self.decoded("payload", short_key), self.decoded("signature", short_key))
+        let (Some(bytes), Some(content)) =
+            (self.decoded("payload", short_key), self.decoded("signature", short_key))
         else {
             return false;
         };

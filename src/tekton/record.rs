@@ -81,7 +81,8 @@ pub fn finalizer(kind: Kind) -> &'static str {
 
 /// Whether a finalizer is one of Chains' or ours, whoever set it.
 pub fn is_ours(finalizer: &str) -> bool {
-    finalizer == LEGACY_FINALIZER || [Kind::TaskRun, Kind::PipelineRun].map(self::finalizer).contains(&finalizer)
+    finalizer == LEGACY_FINALIZER
+        || [Kind::TaskRun, Kind::PipelineRun].map(self::finalizer).contains(&finalizer)
 }
 
 /// Whether a run is held by one of ours.
@@ -122,7 +123,10 @@ mod tests {
     use super::*;
 
     fn head(finalizers: &[&str]) -> RunHead {
-        serde_json::from_value(json!({"metadata": {"uid": "u", "resourceVersion": "7", "finalizers": finalizers}})).unwrap()
+        serde_json::from_value(
+            json!({"metadata": {"uid": "u", "resourceVersion": "7", "finalizers": finalizers}}),
+        )
+        .unwrap()
     }
 
     fn signed() -> BTreeMap<String, String> {
@@ -159,11 +163,21 @@ mod tests {
 
     #[test]
     fn an_outcome_of_a_thousand_images_fits_and_says_how_many_it_left_out() {
-        let entry = OutcomeEntry { artifact: "registry.example/app".into(), result: "stored", ..OutcomeEntry::default() };
+        let entry = OutcomeEntry {
+            artifact: "registry.example/app".into(),
+            result: "stored",
+            ..OutcomeEntry::default()
+        };
         let text = outcome(&vec![entry; 1000]);
         assert!(text.len() <= MAX_OUTCOME, "{}", text.len());
         let list: Vec<Value> = serde_json::from_str(&text).unwrap();
-        let more: usize = list.last().unwrap()["artifact"].as_str().unwrap().strip_suffix(" more").unwrap().parse().unwrap();
+        let more: usize = list.last().unwrap()["artifact"]
+            .as_str()
+            .unwrap()
+            .strip_suffix(" more")
+            .unwrap()
+            .parse()
+            .unwrap();
         assert_eq!(list.len() - 1 + more, 1000);
     }
 

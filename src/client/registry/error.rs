@@ -173,7 +173,8 @@ impl Diagnose for Error {
                 "give the agent the CA of {host} (SSL_CERT_FILE), or set storage.oci.repository.insecure if it has none"
             )),
             Self::NoImage { .. } => Some(
-                "check that the task pushed it and that its results name the digest that was pushed".to_owned(),
+                "check that the task pushed it and that its results name the digest that was pushed"
+                    .to_owned(),
             ),
             Self::Keychain { source, .. } => source.hint(),
             Self::Token { source, .. } => source.hint(),
@@ -194,7 +195,9 @@ impl Diagnose for Error {
 
     fn host_away(&self) -> Option<&str> {
         match self {
-            Self::Unavailable { host, .. } | Self::Body { host, source: BodyError::Broken(_), .. } => Some(host),
+            Self::Unavailable { host, .. } | Self::Body { host, source: BodyError::Broken(_), .. } => {
+                Some(host)
+            }
             _ => None,
         }
     }
