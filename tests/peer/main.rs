@@ -15,3 +15,4 @@ mod comparison;
 mod generator;
 mod goldens;
 mod oracle;
+mod recorded;
