@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::decide::{Decision, Reason, decide};
+use super::membership::Roster;
 use super::queue::{Job, Next};
 use super::report::{Reporter, Summary};
 use super::retry::{Verdict, verdict};
@@ -37,6 +38,7 @@ pub(super) struct Context {
     pub cluster: Arc<Cluster>,
     pub settings: Followed,
     pub namespaces: Arc<[String]>,
+    pub roster: Roster,
     pub reporter: Reporter,
 }
 
@@ -49,6 +51,9 @@ pub(super) async fn reconcile(job: &Job, ctx: &Context) -> Next {
 }
 
 async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
+    if !ctx.roster.borrow().as_ref().is_some_and(|members| members.owns(&job.key.uid)) {
+        return Ok(Next::Idle); // another replica has taken it over
+    }
     let settings = ctx.settings.current(); // one version for the whole attempt
     let now = Timestamp::now();
     let Some(body) = body(job, ctx).await? else { return Ok(Next::Idle) };

@@ -83,6 +83,8 @@ impl Agent {
         let (kubeconfig, keys) = (text(kubeconfig), text(self.keys.path()));
         let mut arguments =
             vec!["controller", "--namespace", &self.namespace, "--system-namespace", &self.namespace];
+        // A container that restarts keeps the name of its pod.
+        arguments.extend(["--replica", "agent"]);
         arguments.extend(["--kubeconfig", &kubeconfig, "--signing-secrets", &keys]);
         arguments.extend([
             "--health-address",
