@@ -12,9 +12,11 @@
 )]
 
 mod agent;
+mod crash;
 mod embedded_registry;
 mod harness;
 mod main_path;
+mod outage;
 mod release;
 #[path = "../support/lib.rs"]
 mod support;
