@@ -15,6 +15,7 @@ pub mod named;
 pub mod objects;
 pub mod outcome;
 pub mod problem;
+pub mod registry_config;
 pub mod report;
 pub mod secret;
 pub mod source;
