@@ -9,8 +9,8 @@
 
 pub mod agent;
 pub mod docker_config;
-pub mod kubernetes;
 pub mod jwt;
+pub mod kubernetes;
 pub mod matching;
 pub mod named;
 pub mod objects;

@@ -70,7 +70,8 @@ impl Cluster {
         for (secret, reading) in named.into_iter().zip(readings) {
             let reading = reading?;
             let version = reading.entries.first().map(|entry| entry.location.clone());
-            let location = version.unwrap_or_else(|| Location::Secret(reference(&run.namespace, &secret.name, "")));
+            let location =
+                version.unwrap_or_else(|| Location::Secret(reference(&run.namespace, &secret.name, "")));
             keychain.add(secret.source, location, reading);
         }
         Ok(keychain)
@@ -92,7 +93,8 @@ impl Cluster {
     ) -> Result<Option<ServiceAccount>, ApiError> {
         let what = Location::ServiceAccount(format!("{namespace}/{name}"));
         let found = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace).get_opt(name).await;
-        let gone = (ProblemCode::ServiceAccountNotFound, "it does not exist; only the pod's credentials are left");
+        let gone =
+            (ProblemCode::ServiceAccountNotFound, "it does not exist; only the pod's credentials are left");
         self.settle(found, Source::ServiceAccountSecrets, what, gone, keychain)
     }
 

@@ -41,7 +41,11 @@ pub struct NamedSecret {
 }
 
 /// Every Secret that counts, in the order of the sources.
-pub fn named_secrets(run: &RunReferences, pod: Option<&Pod>, account: Option<&ServiceAccount>) -> Vec<NamedSecret> {
+pub fn named_secrets(
+    run: &RunReferences,
+    pod: Option<&Pod>,
+    account: Option<&ServiceAccount>,
+) -> Vec<NamedSecret> {
     let pod = pod.and_then(|pod| pod.spec.as_ref()).and_then(|spec| spec.image_pull_secrets.as_deref());
     let secrets = account.and_then(|account| account.secrets.as_deref()).unwrap_or_default();
     let pull_secrets = account.and_then(|account| account.image_pull_secrets.as_deref());
@@ -50,7 +54,12 @@ pub fn named_secrets(run: &RunReferences, pod: Option<&Pod>, account: Option<&Se
     let mut all: Vec<NamedSecret> = Vec::new();
     all.extend(local(pod).map(|name| named(Source::PodImagePullSecrets, name)));
     all.extend(run.template.iter().map(|name| named(Source::PodTemplateImagePullSecrets, name)));
-    all.extend(secrets.iter().filter_map(|secret| secret.name.as_deref()).map(|name| named(Source::ServiceAccountSecrets, name)));
+    all.extend(
+        secrets
+            .iter()
+            .filter_map(|secret| secret.name.as_deref())
+            .map(|name| named(Source::ServiceAccountSecrets, name)),
+    );
     all.extend(local(pull_secrets).map(|name| named(Source::ServiceAccountImagePullSecrets, name)));
     all.retain(|secret| !secret.name.is_empty());
     all
@@ -81,9 +90,14 @@ mod tests {
 
     #[test]
     fn the_pod_comes_first_then_its_template_then_the_service_account() {
-        let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [], "imagePullSecrets": [{"name": "from-pod"}]}})).unwrap();
-        let account: ServiceAccount =
-            serde_json::from_value(json!({"secrets": [{"name": "push"}], "imagePullSecrets": [{"name": "pull"}]})).unwrap();
+        let pod: Pod = serde_json::from_value(
+            json!({"spec": {"containers": [], "imagePullSecrets": [{"name": "from-pod"}]}}),
+        )
+        .unwrap();
+        let account: ServiceAccount = serde_json::from_value(
+            json!({"secrets": [{"name": "push"}], "imagePullSecrets": [{"name": "pull"}]}),
+        )
+        .unwrap();
         assert_eq!(
             shown(&named_secrets(&run(), Some(&pod), Some(&account))),
             [
@@ -98,6 +112,9 @@ mod tests {
     #[test]
     fn what_is_gone_names_nothing_and_empty_names_do_not_count() {
         let account: ServiceAccount = serde_json::from_value(json!({"secrets": [{"name": ""}, {}]})).unwrap();
-        assert_eq!(shown(&named_secrets(&run(), None, Some(&account))), ["podTemplate.imagePullSecrets from-template"]);
+        assert_eq!(
+            shown(&named_secrets(&run(), None, Some(&account))),
+            ["podTemplate.imagePullSecrets from-template"]
+        );
     }
 }

@@ -44,8 +44,11 @@ impl Objects {
     }
 
     fn add(&self, keychain: &mut Keychain, namespace: &str, named: NamedSecret) {
-        let reference =
-            SecretRef { namespace: namespace.to_owned(), name: named.name.clone(), resource_version: String::new() };
+        let reference = SecretRef {
+            namespace: namespace.to_owned(),
+            name: named.name.clone(),
+            resource_version: String::new(),
+        };
         let location = Location::Secret(reference);
         match find(&self.secrets, namespace, &named.name) {
             Some(secret) => {
@@ -64,7 +67,8 @@ fn find<'a, K: k8s_openapi::Metadata<Ty = k8s_openapi::apimachinery::pkg::apis::
 ) -> Option<&'a K> {
     objects.iter().find(|object| {
         let metadata = object.metadata();
-        metadata.name.as_deref() == Some(name) && metadata.namespace.as_deref().is_none_or(|found| found == namespace)
+        metadata.name.as_deref() == Some(name)
+            && metadata.namespace.as_deref().is_none_or(|found| found == namespace)
     })
 }
 
@@ -102,11 +106,16 @@ mod tests {
         Objects {
             pods: Vec::new(),
             accounts: vec![
-                serde_json::from_value(json!({"metadata": metadata("builder"), "secrets": [{"name": "push"}]})).unwrap(),
+                serde_json::from_value(
+                    json!({"metadata": metadata("builder"), "secrets": [{"name": "push"}]}),
+                )
+                .unwrap(),
             ],
             secrets: vec![
-                serde_json::from_value(json!({"metadata": metadata("push"), "type": "kubernetes.io/dockerconfigjson",
-                    "stringData": {".dockerconfigjson": config}}))
+                serde_json::from_value(
+                    json!({"metadata": metadata("push"), "type": "kubernetes.io/dockerconfigjson",
+                    "stringData": {".dockerconfigjson": config}}),
+                )
                 .unwrap(),
             ],
         }
