@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::client::registry::{self, Registry};
 use crate::credential::kubernetes::Cluster;
+use crate::credential::registry_config::Proxies;
 use crate::tekton::Kind;
 use crate::telemetry::metrics::Metrics;
 use queue::Queue;
@@ -64,6 +65,8 @@ pub struct Options {
     pub metrics: SocketAddr,
     /// How the agent's own service account is called in messages.
     pub identity: String,
+    /// The proxies of the process; the registry configuration file overrides them.
+    pub proxies: Proxies,
 }
 
 /// Why the controller did not start.
@@ -99,8 +102,13 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         closing.clone(),
     ));
 
-    let mut follower =
-        Follower::new(client.clone(), &options.system_namespace, "chains-config", options.keys.clone());
+    let mut follower = Follower::new(
+        client.clone(),
+        &options.system_namespace,
+        "chains-config",
+        options.keys,
+        options.proxies,
+    );
     if let Some(first) = follower.first(&stop).await {
         let concurrency = first.config.signing.concurrency;
         let (settings, following) = follower.follow(first, stop.clone(), Arc::clone(&metrics));

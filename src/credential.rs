@@ -9,6 +9,7 @@
 
 pub mod agent;
 pub mod docker_config;
+pub mod files;
 pub mod jwt;
 pub mod kubernetes;
 pub mod matching;

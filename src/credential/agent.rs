@@ -70,7 +70,8 @@ impl Permission {
             Self::Always => true,
             Self::Never => false,
             Self::Listed { namespace, pairs } => pairs.iter().any(|pair| {
-                glob::matches(&pair.namespace, namespace) && glob::matches(&pair.repository, &repository.to_string())
+                glob::matches(&pair.namespace, namespace)
+                    && glob::matches(&pair.repository, &repository.to_string())
             }),
         }
     }
@@ -88,7 +89,8 @@ impl Agent {
             return Vec::new();
         }
         let sought = super::matching::Sought::of(repository);
-        let matching = self.owned(repository).into_iter().filter(|entry| entry.key.matches(&sought).is_some());
+        let matching =
+            self.owned(repository).into_iter().filter(|entry| entry.key.matches(&sought).is_some());
         let withheld = matching.map(|entry| Problem {
             source: entry.source,
             location: entry.location,
@@ -100,7 +102,8 @@ impl Agent {
 
     /// Every file that was read.
     pub(super) fn looked_at(&self) -> impl Iterator<Item = (Source, Location)> {
-        let config = self.config.location().cloned().map(|location| (Source::ControllerRegistryConfig, location));
+        let config =
+            self.config.location().cloned().map(|location| (Source::ControllerRegistryConfig, location));
         config.into_iter().chain(self.files.looked_at.iter().cloned())
     }
 
@@ -131,8 +134,13 @@ mod tests {
     const FILE: &str = "[registries.\"registry.test.\"]\nusername = \"agent\"\npassword = \"canary\"\n";
 
     fn keychain(permission: Permission) -> Keychain {
-        let config = RegistryConfig::parse("/etc/r.toml", FILE, &Proxies::none(), Timestamp::UNIX_EPOCH).config.unwrap();
-        Keychain { agent: Agent { config: Arc::new(config), permission, ..Agent::default() }, ..Keychain::default() }
+        let config = RegistryConfig::parse("/etc/r.toml", FILE, &Proxies::none(), Timestamp::UNIX_EPOCH)
+            .config
+            .unwrap();
+        Keychain {
+            agent: Agent { config: Arc::new(config), permission, ..Agent::default() },
+            ..Keychain::default()
+        }
     }
 
     fn listed(namespace: &str, repository: &str) -> Permission {
@@ -141,7 +149,8 @@ mod tests {
     }
 
     fn report(keychain: &Keychain, repository: &str) -> String {
-        let target = Target { repository: Repository::parse(repository).unwrap(), operation: Operation::Push };
+        let target =
+            Target { repository: Repository::parse(repository).unwrap(), operation: Operation::Push };
         CredentialReport::new(keychain, &target, &keychain.candidates(&target.repository)).to_string()
     }
 
@@ -168,13 +177,21 @@ mod tests {
         settings.controller_credentials = ControllerCredentials::Never;
         assert_eq!(Permission::of(&settings, "ci"), Permission::Never);
         settings.controller_credentials = ControllerCredentials::Allowlist;
-        assert_eq!(Permission::of(&settings, "ci"), Permission::Listed { namespace: "ci".into(), pairs: BTreeSet::new() });
+        assert_eq!(
+            Permission::of(&settings, "ci"),
+            Permission::Listed { namespace: "ci".into(), pairs: BTreeSet::new() }
+        );
     }
 
     #[test]
     fn a_run_that_may_not_borrow_is_told_so() {
         let text = report(&keychain(Permission::Never), "registry.test/app");
-        assert!(text.contains("controller.registryConfig, /etc/r.toml: NotAllowed: entry \"registry.test.\" is skipped"), "{text}");
+        assert!(
+            text.contains(
+                "controller.registryConfig, /etc/r.toml: NotAllowed: entry \"registry.test.\" is skipped"
+            ),
+            "{text}"
+        );
         assert!(!report(&keychain(Permission::Never), "other.test/app").contains("NotAllowed"));
         assert!(!report(&keychain(Permission::Always), "registry.test/app").contains("NotAllowed"));
     }
@@ -182,8 +199,14 @@ mod tests {
     #[test]
     fn the_credential_of_a_table_is_named_with_its_file_and_table() {
         let text = report(&keychain(Permission::Always), "registry.test/app");
-        assert!(text.contains("1. controller.registryConfig /etc/r.toml (registry.test.), basic: not-tried"), "{text}");
+        assert!(
+            text.contains("1. controller.registryConfig /etc/r.toml (registry.test.), basic: not-tried"),
+            "{text}"
+        );
         let text = report(&keychain(Permission::Always), "other.test/app");
-        assert!(text.contains("looked at controller.registryConfig: /etc/r.toml has entries [registry.test.]"), "{text}");
+        assert!(
+            text.contains("looked at controller.registryConfig: /etc/r.toml has entries [registry.test.]"),
+            "{text}"
+        );
     }
 }

@@ -83,7 +83,12 @@ impl RegistryConfig {
         let table = self.table_for(repository.registry())?;
         let key = Key::of_suffix(table.as_written(), repository, table.name.labels());
         let credential = Arc::clone(table.credential.as_ref()?);
-        Some(Entry { source: Source::ControllerRegistryConfig, location: self.location.clone()?, key, credential })
+        Some(Entry {
+            source: Source::ControllerRegistryConfig,
+            location: self.location.clone()?,
+            key,
+            credential,
+        })
     }
 
     /// The names of the tables as written, for people.

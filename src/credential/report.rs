@@ -174,7 +174,10 @@ fn unmatched_files(keychain: &Keychain, repository: &Repository) -> Vec<String> 
             (agent.config.entry_for(repository).is_some(), agent.config.names().map(str::to_owned).collect())
         } else {
             let entries = || agent.files.entries.iter().filter(|entry| entry.location == location);
-            (entries().any(|entry| entry.key.matches(&sought).is_some()), entries().map(|entry| entry.key.to_string()).collect())
+            (
+                entries().any(|entry| entry.key.matches(&sought).is_some()),
+                entries().map(|entry| entry.key.to_string()).collect(),
+            )
         };
         if !matches {
             lines.push(line(&source, &location, keys, repository.registry()));

@@ -29,7 +29,8 @@ impl Token {
         let mut next = vec![false; reached.len()];
         let mut open = false;
         for (at, slot) in next.iter_mut().enumerate() {
-            let before = at.checked_sub(1).and_then(|before| Some((*text.get(before)?, *reached.get(before)?)));
+            let before =
+                at.checked_sub(1).and_then(|before| Some((*text.get(before)?, *reached.get(before)?)));
             let here = reached.get(at).copied().unwrap_or_default();
             *slot = match self {
                 Self::Byte(wanted) => before == Some((wanted, true)),

@@ -39,8 +39,10 @@ pub(super) struct BrokenBlock {
 impl Authorities {
     /// The certificates in `text`, for the registries of `table`; text around them is passed over.
     pub(super) fn parse(table: &str, text: &str) -> Result<Self, BrokenBlock> {
-        let certificates: Result<Arc<[_]>, _> =
-            blocks(text).zip(1..).map(|(block, number)| certificate(block).ok_or(BrokenBlock { block: number })).collect();
+        let certificates: Result<Arc<[_]>, _> = blocks(text)
+            .zip(1..)
+            .map(|(block, number)| certificate(block).ok_or(BrokenBlock { block: number }))
+            .collect();
         Ok(Self { table: table.to_owned(), certificates: certificates? })
     }
 
@@ -120,7 +122,8 @@ mod tests {
 
     #[test]
     fn expired_certificates_are_told_and_kept() {
-        let authorities = Authorities::parse(".", &format!("{}{}{}", pem(2030), pem(2021), pem(2022))).unwrap();
+        let authorities =
+            Authorities::parse(".", &format!("{}{}{}", pem(2030), pem(2021), pem(2022))).unwrap();
         assert_eq!(authorities.expired("2025-01-01T00:00:00Z".parse().unwrap()), [2, 3]);
         assert_eq!(authorities.certificates().len(), 3);
     }

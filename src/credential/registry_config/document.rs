@@ -66,7 +66,10 @@ impl Walk<'_> {
         for (key, value) in table {
             let name = &**key.get_ref();
             if !["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"].contains(&name) {
-                let detail = format!("extra-env {:?} is ignored: only HTTP_PROXY, HTTPS_PROXY and NO_PROXY count", shown(name));
+                let detail = format!(
+                    "extra-env {:?} is ignored: only HTTP_PROXY, HTTPS_PROXY and NO_PROXY count",
+                    shown(name)
+                );
                 self.at_key(key, FindingCode::UnknownKey, detail);
                 continue;
             }
@@ -93,13 +96,15 @@ impl Walk<'_> {
                 Ok(name) => name,
                 Err(defect) => {
                     let fatal = defect == Defect::Empty;
-                    let code = if fatal { FindingCode::RegistryConfigInvalid } else { FindingCode::UnsupportedKey };
+                    let code =
+                        if fatal { FindingCode::RegistryConfigInvalid } else { FindingCode::UnsupportedKey };
                     self.at_key(key, code, format!("registries.{written:?} is not used: {defect}"));
                     continue;
                 }
             };
             if let Some(other) = tables.iter().find(|other| other.name == name) {
-                let detail = format!("registries.{written:?} names the same registries as {:?}", other.written);
+                let detail =
+                    format!("registries.{written:?} names the same registries as {:?}", other.written);
                 self.at_key(key, FindingCode::DuplicateRegistry, detail);
                 continue;
             }
@@ -116,7 +121,9 @@ impl Walk<'_> {
         let trust = match (fields.insecure, fields.authorities) {
             (true, authorities) => {
                 if authorities.is_some() {
-                    let detail = format!("registries.{written:?}: insecure-skip-verify is set, so ca-certs has no effect");
+                    let detail = format!(
+                        "registries.{written:?}: insecure-skip-verify is set, so ca-certs has no effect"
+                    );
                     self.at_key(key, FindingCode::ConflictingKeys, detail);
                 }
                 Trust::Insecure
@@ -131,7 +138,11 @@ impl Walk<'_> {
         let authorities = match Authorities::parse(table, text) {
             Ok(authorities) => authorities,
             Err(broken) => {
-                self.at_value(value, FindingCode::RegistryConfigInvalid, format!("registries.{table:?}: {broken}"));
+                self.at_value(
+                    value,
+                    FindingCode::RegistryConfigInvalid,
+                    format!("registries.{table:?}: {broken}"),
+                );
                 return None;
             }
         };
@@ -160,7 +171,11 @@ impl Walk<'_> {
     fn expect<T>(&mut self, read: Option<T>, value: &Value<'_>, what: &str, kind: &str) -> Option<T> {
         if read.is_none() {
             let found = value.get_ref().type_str();
-            self.at_value(value, FindingCode::RegistryConfigInvalid, format!("{what}: expected {kind}, not {found}"));
+            self.at_value(
+                value,
+                FindingCode::RegistryConfigInvalid,
+                format!("{what}: expected {kind}, not {found}"),
+            );
         }
         read
     }
@@ -168,7 +183,8 @@ impl Walk<'_> {
     fn unknown(&mut self, key: &Key<'_>, name: &str, known: &[&str]) {
         const CLOSE: f64 = 0.8;
         let nearest = known.iter().map(|known| (strsim::jaro_winkler(known, name), known));
-        let nearest = nearest.max_by(|left, right| left.0.total_cmp(&right.0)).filter(|(close, _)| *close > CLOSE);
+        let nearest =
+            nearest.max_by(|left, right| left.0.total_cmp(&right.0)).filter(|(close, _)| *close > CLOSE);
         let hint = nearest.map(|(_, known)| format!("; did you mean {known}?")).unwrap_or_default();
         self.at_key(key, FindingCode::UnknownKey, format!("key {:?} is not known{hint}", shown(name)));
     }

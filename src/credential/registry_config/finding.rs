@@ -66,9 +66,9 @@ impl Finding {
     /// Whether the file can be used.
     pub fn severity(&self) -> Severity {
         match self.code {
-            FindingCode::RegistryConfigInvalid | FindingCode::DuplicateRegistry | FindingCode::MalformedAuth => {
-                Severity::Error
-            }
+            FindingCode::RegistryConfigInvalid
+            | FindingCode::DuplicateRegistry
+            | FindingCode::MalformedAuth => Severity::Error,
             _ => Severity::Warning,
         }
     }

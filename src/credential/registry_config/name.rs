@@ -45,16 +45,23 @@ impl Name {
             return Err(defect);
         }
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        let (name, subdomains_only) = name.strip_prefix('.').map_or((name.as_str(), false), |rest| (rest, true));
+        let (name, subdomains_only) =
+            name.strip_prefix('.').map_or((name.as_str(), false), |rest| (rest, true));
         let labels: Vec<String> = name.split('.').map(str::to_owned).collect();
-        if labels.iter().any(String::is_empty) { Err(Defect::EmptyLabel) } else { Ok(Self { labels, subdomains_only }) }
+        if labels.iter().any(String::is_empty) {
+            Err(Defect::EmptyLabel)
+        } else {
+            Ok(Self { labels, subdomains_only })
+        }
     }
 
     pub(super) fn covers(&self, host: &Host) -> bool {
         match &host.0 {
             _ if self.is_catch_all() => true,
             None => false,
-            Some(labels) => labels.ends_with(&self.labels) && (!self.subdomains_only || labels.len() > self.labels.len()),
+            Some(labels) => {
+                labels.ends_with(&self.labels) && (!self.subdomains_only || labels.len() > self.labels.len())
+            }
         }
     }
 

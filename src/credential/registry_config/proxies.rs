@@ -51,7 +51,8 @@ impl Proxies {
 
     /// Sets what is reached without a proxy: hosts, `.suffix`, `*`, networks, `host:port`, separated by commas.
     pub fn set_bypass(&mut self, text: &str) {
-        self.bypass = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Bypass::parse).collect();
+        self.bypass =
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Bypass::parse).collect();
     }
 
     /// The proxy for `url`, unless it is reached directly. This machine always is.
@@ -72,14 +73,17 @@ impl Proxies {
 impl Bypass {
     fn parse(item: &str) -> Self {
         let item = item.to_ascii_lowercase();
-        let network = item.split_once('/').and_then(|(address, length)| Some((address.parse().ok()?, length.parse().ok()?)));
+        let network = item
+            .split_once('/')
+            .and_then(|(address, length)| Some((address.parse().ok()?, length.parse().ok()?)));
         match (item.as_str(), network, item.trim_matches(['[', ']']).parse::<IpAddr>()) {
             ("*", ..) => Self::Everything,
             (_, Some((address, length)), _) => Self::Network(address, length),
             (_, _, Ok(address)) => Self::Network(address, bits(address)),
             (text, ..) => match text.strip_prefix('.') {
                 Some(suffix) => Self::Subdomains(without_dot(suffix)),
-                None => match text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+                None => match text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)))
+                {
                     Some((host, port)) => Self::HostAndPort(without_dot(host.trim_matches(['[', ']'])), port),
                     None => Self::Name(without_dot(text)),
                 },
@@ -93,7 +97,9 @@ impl Bypass {
             Self::Everything => true,
             Self::Name(known) => name == *known,
             Self::HostAndPort(known, of) => name == *known && port == Some(*of),
-            Self::Subdomains(suffix) => name.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.ends_with('.')),
+            Self::Subdomains(suffix) => {
+                name.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.ends_with('.'))
+            }
             Self::Network(network, length) => {
                 address_of(host).is_some_and(|address| in_network(address, *network, *length))
             }
@@ -107,7 +113,8 @@ fn proxy(text: &str) -> Result<Option<Url>, MalformedProxy> {
     }
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = Url::parse(&text).map_err(|_| MalformedProxy)?;
-    let usable = matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|host| !host.is_empty());
+    let usable =
+        matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|host| !host.is_empty());
     if usable { Ok(Some(url)) } else { Err(MalformedProxy) }
 }
 
@@ -144,7 +151,8 @@ fn bits(address: IpAddr) -> u8 {
 }
 
 fn in_network(address: IpAddr, network: IpAddr, length: u8) -> bool {
-    let prefix = |value: u128| value.checked_shr(u32::from(bits(network).saturating_sub(length))).unwrap_or(0);
+    let prefix =
+        |value: u128| value.checked_shr(u32::from(bits(network).saturating_sub(length))).unwrap_or(0);
     let value = |address: IpAddr| match address {
         IpAddr::V4(address) => u128::from(u32::from(address)),
         IpAddr::V6(address) => u128::from(address),
@@ -157,7 +165,11 @@ impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |url: &Option<Url>| url.as_ref().and_then(|url| url.host_str().map(str::to_owned));
         let (http, https) = (shown(&self.http), shown(&self.https));
-        f.debug_struct("Proxies").field("http", &http).field("https", &https).field("bypass", &self.bypass).finish()
+        f.debug_struct("Proxies")
+            .field("http", &http)
+            .field("https", &https)
+            .field("bypass", &self.bypass)
+            .finish()
     }
 }
 

@@ -74,7 +74,12 @@ const MATCHING: [(u8, &[&str], &str, Option<&str>); 33] = [
     (11, &[".registry.corp.", ".corp."], "other.corp", Some(".corp.")),
     (12, &[".registry.corp.", ".corp."], "registry.corp", Some(".corp.")),
     (13, &["registry.corp.", ".corp."], "registry.corp", Some("registry.corp.")),
-    (14, &["example.registry.corp.", ".registry.corp."], "example.registry.corp", Some("example.registry.corp.")),
+    (
+        14,
+        &["example.registry.corp.", ".registry.corp."],
+        "example.registry.corp",
+        Some("example.registry.corp."),
+    ),
     (15, &[".example.registry.corp.", ".registry.corp."], "example.registry.corp", Some(".registry.corp.")),
     (16, &["ghcr.io.", "."], "ghcr.io", Some("ghcr.io.")),
     (17, &["ghcr.io.", "."], "docker.io", Some(".")),
@@ -118,7 +123,10 @@ fn rows_25_to_30_and_32_are_told_when_the_file_is_read() {
     for (row, told) in [
         (25, "UnsupportedKey: registries.\"registry.corp:5000\" is not used: ports are not supported"),
         (26, "UnsupportedKey: registries.\"127.0.0.1:8000\" is not used: ports are not supported"),
-        (28, "UnsupportedKey: registries.\"*.registry.corp.\" is not used: wildcards are not supported: use a leading dot"),
+        (
+            28,
+            "UnsupportedKey: registries.\"*.registry.corp.\" is not used: wildcards are not supported: use a leading dot",
+        ),
         (29, "UnsupportedKey: registries.\"..corp.\" is not used: an empty label"),
     ] {
         assert!(warning(&of_keys(MATCHING[row - 1].1)).contains(told), "row {row}");
@@ -199,7 +207,9 @@ fn row_8_an_auth_that_is_no_login_is_an_error() {
 #[test]
 fn row_9_authorities_without_certificates_trust_nobody() {
     let config = config("[registries.\".\"]\nca-certs = \"no PEM here\"");
-    let Trust::Only(authorities) = &config.table_for("any.example").unwrap().trust else { panic!("not only") };
+    let Trust::Only(authorities) = &config.table_for("any.example").unwrap().trust else {
+        panic!("not only")
+    };
     assert_eq!((authorities.certificates().len(), authorities.table()), (0, "."));
 }
 
@@ -240,7 +250,10 @@ fn row_13_an_inner_registry_with_its_own_authority_and_a_proxy_for_the_rest() {
     assert_eq!(config.proxies().of(&url("https://public.test/v2/")), Some(&url("https://proxy.test")));
     assert!(matches!(config.table_for("registry.inner").unwrap().trust, Trust::Only(_)));
     let public = config.table_for("public.test").unwrap();
-    assert_eq!((&public.trust, public.credential.as_deref()), (&Trust::System, Some(&basic("bob", "hunter2"))));
+    assert_eq!(
+        (&public.trust, public.credential.as_deref()),
+        (&Trust::System, Some(&basic("bob", "hunter2")))
+    );
     assert_eq!(config.table_for("other.test"), None);
 }
 
@@ -312,15 +325,26 @@ fn the_file_overrides_the_proxies_of_the_process_key_by_key() {
     let of = |text: &str, url: &str| read(text).proxies().of(&Url::parse(url).unwrap()).map(Url::to_string);
     assert_eq!(of("", "https://a.test/").as_deref(), Some("http://outer:1/"));
     assert_eq!(of("", "https://direct.test/"), None);
-    assert_eq!(of("[extra-env]\nHTTPS_PROXY = \"inner:2\"", "https://a.test/").as_deref(), Some("http://inner:2/"));
-    assert_eq!(of("[extra-env]\nNO_PROXY = \"\"", "https://direct.test/").as_deref(), Some("http://outer:1/"));
-    assert!(error("[extra-env]\nHTTPS_PROXY = \"socks5://canary\"").contains("HTTPS_PROXY: a proxy is written as"));
+    assert_eq!(
+        of("[extra-env]\nHTTPS_PROXY = \"inner:2\"", "https://a.test/").as_deref(),
+        Some("http://inner:2/")
+    );
+    assert_eq!(
+        of("[extra-env]\nNO_PROXY = \"\"", "https://direct.test/").as_deref(),
+        Some("http://outer:1/")
+    );
+    assert!(
+        error("[extra-env]\nHTTPS_PROXY = \"socks5://canary\"")
+            .contains("HTTPS_PROXY: a proxy is written as")
+    );
 }
 
 #[test]
 fn the_entry_of_a_table_is_as_specific_as_the_labels_it_fixes() {
     let auth = STANDARD.encode("u:p");
-    let config = config(&format!("[registries.\".corp.\"]\nauth = {auth:?}\n[registries.\"b.corp\"]\nauth = {auth:?}"));
+    let config = config(&format!(
+        "[registries.\".corp.\"]\nauth = {auth:?}\n[registries.\"b.corp\"]\nauth = {auth:?}"
+    ));
     let repository = |text: &str| Repository::parse(text).unwrap();
     let specificity = |text: &str| {
         let repository = repository(text);

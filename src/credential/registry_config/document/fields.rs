@@ -45,9 +45,15 @@ impl Fields {
                 "registrytoken" => fields.registry_token = Some(text.into()),
                 "auth" => match auth::decode(text.as_bytes()) {
                     Ok(login) => fields.auth = Some(login),
-                    Err(malformed) => walk.at_value(value, FindingCode::MalformedAuth, format!("{what}: {malformed}")),
+                    Err(malformed) => {
+                        walk.at_value(value, FindingCode::MalformedAuth, format!("{what}: {malformed}"))
+                    }
                 },
-                _ => walk.at_key(key, FindingCode::UnsupportedKey, format!("{what} is not used: images are not pulled")),
+                _ => walk.at_key(
+                    key,
+                    FindingCode::UnsupportedKey,
+                    format!("{what} is not used: images are not pulled"),
+                ),
             }
         }
         fields
@@ -71,7 +77,10 @@ impl Fields {
                     let detail = format!("registries.{table:?}: username and password are used, auth is not");
                     walk.at_key(key, FindingCode::ConflictingKeys, detail);
                 }
-                return Some(Login { username: username.expose_text().into_owned(), password: password.clone() });
+                return Some(Login {
+                    username: username.expose_text().into_owned(),
+                    password: password.clone(),
+                });
             }
             (Some(_), None) => "username without password",
             (None, Some(_)) => "password without username",
@@ -81,5 +90,13 @@ impl Fields {
     }
 }
 
-const KNOWN: [&str; 8] =
-    ["ca-certs", "insecure-skip-verify", "username", "password", "auth", "identitytoken", "registrytoken", "mirror"];
+const KNOWN: [&str; 8] = [
+    "ca-certs",
+    "insecure-skip-verify",
+    "username",
+    "password",
+    "auth",
+    "identitytoken",
+    "registrytoken",
+    "mirror",
+];
