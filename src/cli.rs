@@ -10,7 +10,9 @@
 pub mod config;
 pub mod controller;
 pub mod demo;
+mod environment;
 pub mod manifests;
+mod registries;
 pub mod sign;
 mod style;
 

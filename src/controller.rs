@@ -37,6 +37,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::client::registry::{self, Registry};
 use crate::credential::kubernetes::Cluster;
+use crate::credential::registry_config::Proxies;
 use crate::tekton::Kind;
 use crate::telemetry::metrics::Metrics;
 use membership::Membership;
@@ -70,6 +71,8 @@ pub struct Options {
     pub identity: String,
     /// Unique among the replicas.
     pub replica: String,
+    /// The proxies of the process; the registry configuration file overrides them.
+    pub proxies: Proxies,
 }
 
 /// Why the controller did not start.
@@ -105,8 +108,13 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         closing.clone(),
     ));
 
-    let mut follower =
-        Follower::new(client.clone(), &options.system_namespace, "chains-config", options.keys.clone());
+    let mut follower = Follower::new(
+        client.clone(),
+        &options.system_namespace,
+        "chains-config",
+        options.keys,
+        options.proxies,
+    );
     if let Some(first) = follower.first(&stop).await {
         let concurrency = first.config.signing.concurrency;
         let (settings, following) = follower.follow(first, stop.clone(), Arc::clone(&metrics));

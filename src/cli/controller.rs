@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, refuse};
+use super::{Exit, environment, refuse};
 use crate::controller::{self, KeySource, Options};
 
 /// Watch TaskRuns and PipelineRuns and sign what they build.
@@ -71,6 +71,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         keys: key_source(&arguments.signing_secrets),
         health: arguments.health_address,
         metrics: arguments.metrics_address,
+        proxies: environment::proxies(),
     };
     let stop = CancellationToken::new();
     let stopped = async {

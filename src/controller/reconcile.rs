@@ -16,6 +16,7 @@ use super::retry::{Verdict, verdict};
 use super::runs::{RunError, Runs};
 use super::settings::{Followed, Settings};
 use crate::client::registry::{KeychainFuture, Registry, Session};
+use crate::credential::agent::{Agent, Permission};
 use crate::credential::kubernetes::Cluster;
 use crate::credential::named::RunReferences;
 use crate::error::Diagnose;
@@ -122,13 +123,20 @@ impl Context {
         let references = RunReferences::of(run.run());
         let namespace = references.namespace.clone();
         let cluster = Arc::clone(&self.cluster);
+        let agent = Agent {
+            config: Arc::clone(&settings.registries),
+            permission: Permission::of(&settings.config.registry, &namespace),
+            ..Agent::default()
+        };
         let keychain: BoxFuture<'static, _> = async move {
             let keychain = cluster.keychain(&references, anew).await;
+            let keychain = keychain.map(|keychain| keychain.with_agent(agent));
             keychain.map(Arc::new).map_err(|error| Arc::new(error) as Arc<dyn Diagnose + Send + Sync>)
         }
         .boxed();
         let keychain: KeychainFuture = keychain.shared();
         Session::new(&self.registry, &namespace, settings.config.storage.oci.insecure, keychain)
+            .with_config(&settings.registries)
     }
 
     /// Records what became of an attempt, and decides what comes after.

@@ -2,11 +2,13 @@
 //! Pure: what is not among the objects is a problem that says so.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 
 use super::named::{NamedSecret, RunReferences, named_secrets, read_named};
+use super::registry_config::RegistryConfig;
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 
 /// Objects that a run may refer to. Without a namespace they are in every run's.
@@ -18,6 +20,8 @@ pub struct Objects {
     pub accounts: Vec<ServiceAccount>,
     /// Secrets.
     pub secrets: Vec<Secret>,
+    /// What the command line adds to them.
+    pub registries: Arc<RegistryConfig>,
 }
 
 impl Objects {
@@ -118,6 +122,7 @@ mod tests {
                 )
                 .unwrap(),
             ],
+            registries: Arc::default(),
         }
     }
 

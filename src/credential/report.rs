@@ -6,6 +6,7 @@
 
 mod remedy;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -76,7 +77,7 @@ impl CredentialReport {
                 .zip(1..)
                 .map(|(candidate, n)| ReportedCandidate::new(n, candidate))
                 .collect(),
-            problems: keychain.problems.clone(),
+            problems: keychain.problems_for(&target.repository),
             unmatched: if only_anonymous { unmatched(keychain, &target.repository) } else { Vec::new() },
         }
     }
@@ -88,7 +89,7 @@ impl CredentialReport {
         (candidate.outcome, candidate.status) = (outcome, status);
         candidate.code = code.filter(|code| is_code(code));
         if outcome == Outcome::Used {
-            self.selected = Some(n);
+            self.selected.get_or_insert(n);
         } else if self.selected == Some(n) {
             self.selected = None;
         }
@@ -144,45 +145,75 @@ fn is_code(text: &str) -> bool {
     text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// One line for each place that was looked at.
-fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
+/// One line for each place that was looked at and has nothing for `repository`.
+pub(super) fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
+    let sought = Sought::of(repository);
     let mut places = keychain.looked_at.clone();
+    let mut matched = HashSet::new();
     for entry in &keychain.entries {
         let place = (entry.source.clone(), entry.location.clone());
+        if entry.key.matches(&sought).is_some() {
+            matched.insert(place.clone());
+        }
         if !places.contains(&place) {
             places.push(place);
         }
     }
-    places.iter().map(|(source, location)| unmatched_place(keychain, source, location, repository)).collect()
+    let run = places.iter().filter(|place| !matched.contains(*place));
+    let run = run.map(|(source, location)| unmatched_place(keychain, source, location, repository));
+    run.chain(unmatched_files(keychain, repository)).collect()
 }
 
-/// As in `serviceAccount.secrets: secret ci/hub has entries [docker.io]; target is ghcr.io`. The path is part of
-/// the sentence only where the host would have matched.
+/// The same for what the agent may lend: the registry configuration has names of tables instead of keys.
+fn unmatched_files(keychain: &Keychain, repository: &Repository) -> Vec<String> {
+    let sought = Sought::of(repository);
+    let agent = &keychain.agent;
+    let mut lines = Vec::new();
+    for (source, location) in agent.looked_at() {
+        let (matches, keys): (bool, Vec<String>) = if source == Source::ControllerRegistryConfig {
+            (agent.config.entry_for(repository).is_some(), agent.config.names().map(str::to_owned).collect())
+        } else {
+            let entries = || agent.files.entries.iter().filter(|entry| entry.location == location);
+            (
+                entries().any(|entry| entry.key.matches(&sought).is_some()),
+                entries().map(|entry| entry.key.to_string()).collect(),
+            )
+        };
+        if !matches {
+            lines.push(line(&source, &location, keys, repository.registry()));
+        }
+    }
+    lines
+}
+
+/// The path is part of the sentence only where the host would have matched.
 fn unmatched_place(
     keychain: &Keychain,
     source: &Source,
     location: &Location,
     repository: &Repository,
 ) -> String {
-    const MOST: usize = 10;
     let sought = Sought::of(repository);
     let entries =
         || keychain.entries.iter().filter(|entry| entry.source == *source && entry.location == *location);
-    let mut shown: Vec<String> = entries().take(MOST).map(|entry| entry.key.to_string()).collect();
-    let count = entries().count();
-    if count > MOST {
-        shown.push(format!("and {} more", count - MOST));
+    let near = entries().any(|entry| entry.key.matches_host(&sought));
+    let target = if near { repository.to_string() } else { repository.registry().to_owned() };
+    line(source, location, entries().map(|entry| entry.key.to_string()).collect(), &target)
+}
+
+/// As in `serviceAccount.secrets: secret ci/hub has entries [docker.io]; target is ghcr.io`.
+fn line(source: &Source, location: &Location, mut keys: Vec<String>, target: &str) -> String {
+    const MOST: usize = 10;
+    let more = keys.len().saturating_sub(MOST);
+    keys.truncate(MOST);
+    if more > 0 {
+        keys.push(format!("and {more} more"));
     }
-    let target = if entries().any(|entry| entry.key.matches_host(&sought)) {
-        repository.to_string()
-    } else {
-        repository.registry().to_owned()
-    };
     let place = match location {
         Location::Ambient => source.to_string(),
         location => format!("{source}: {location}"),
     };
-    format!("{place} has entries [{}]; target is {target}", shown.join(", "))
+    format!("{place} has entries [{}]; target is {target}", keys.join(", "))
 }
 
 impl fmt::Display for CredentialReport {

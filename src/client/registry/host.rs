@@ -13,25 +13,34 @@ use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::error::Error;
-use super::transport::{Request, Transport};
+use super::transport::{Request, Wire};
 use crate::client::challenge::Challenge;
+use crate::client::http::Transport;
+use crate::credential::registry_config::Trust;
 
 /// How long https may take to answer before plain http, where that is allowed, is believed.
 const HTTPS_FIRST: Duration = Duration::from_secs(2);
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// All hosts that this process has spoken to.
+/// More hosts than this are not remembered: tenants choose their names.
+const CAPACITY: usize = 1024;
+
+/// The hosts that this process has spoken to.
 #[derive(Default)]
-pub(super) struct Hosts(Mutex<HashMap<(String, bool), Arc<Host>>>);
+pub(super) struct Hosts(Mutex<HashMap<(String, Transport), Arc<Host>>>);
 
 impl Hosts {
-    /// `insecure` hosts are other hosts: what is tolerated there must not leak into checked connections.
-    pub(super) fn host(&self, name: &str, insecure: bool) -> Arc<Host> {
+    /// A host that is reached in another way is another host: what is tolerated there must not leak into checked
+    /// connections.
+    pub(super) fn host(&self, name: &str, transport: Transport) -> Arc<Host> {
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let host = hosts.entry((name.to_owned(), insecure)).or_insert_with(|| {
+        if hosts.len() >= CAPACITY {
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
+        let host = hosts.entry((name.to_owned(), transport.clone())).or_insert_with(|| {
             Arc::new(Host {
                 name: name.to_owned(),
-                insecure,
+                transport,
                 known: tokio::sync::Mutex::new(None),
                 takes_one_request: AtomicBool::new(true),
             })
@@ -42,7 +51,7 @@ impl Hosts {
 
 pub(super) struct Host {
     pub(super) name: String,
-    pub(super) insecure: bool,
+    transport: Transport,
     known: tokio::sync::Mutex<Option<Known>>,
     takes_one_request: AtomicBool,
 }
@@ -61,17 +70,17 @@ pub(super) struct Known {
 
 impl Host {
     /// What is known; asks the host when that is nothing.
-    pub(super) async fn known(&self, transport: &Transport) -> Result<Known, Error> {
+    pub(super) async fn known(&self, wire: Wire<'_>) -> Result<Known, Error> {
         let mut known = self.known.lock().await;
         if known.is_none() {
-            *known = Some(self.ask(transport).await?);
+            *known = Some(self.ask(wire).await?);
         }
         known.clone().ok_or_else(|| self.malformed("no answer"))
     }
 
     /// Asks the host anew, whatever is known: for probes.
-    pub(super) async fn look(&self, transport: &Transport) -> Result<(), Error> {
-        self.ask(transport).await.map(|_| ())
+    pub(super) async fn look(&self, wire: Wire<'_>) -> Result<(), Error> {
+        self.ask(wire).await.map(|_| ())
     }
 
     /// Takes over the challenges of a later 401.
@@ -92,36 +101,51 @@ impl Host {
         self.takes_one_request.store(false, Ordering::Relaxed);
     }
 
-    async fn ask(&self, transport: &Transport) -> Result<Known, Error> {
-        let https = self.ping(transport, "https");
-        if !(self.insecure || may_be_plain(&self.name)) {
+    /// Whether nothing is checked there.
+    pub(super) fn is_insecure(&self) -> bool {
+        self.transport.trust == Trust::Insecure
+    }
+
+    async fn ask(&self, wire: Wire<'_>) -> Result<Known, Error> {
+        let https = self.ping(wire, "https");
+        if !self.may_be_plain() {
             return https.await;
         }
         let http = async {
             sleep(HEAD_START).await;
-            self.ping(transport, "http").await
+            self.ping(wire, "http").await
         };
         tokio::pin!(http);
         match timeout(HTTPS_FIRST, https).await {
-            Ok(Ok(known)) => Ok(known),
             // A certificate that is not trusted is an answer: falling back would undo the check.
-            Ok(Err(error @ Error::Tls { .. })) if !speaks_no_tls(&error) => Err(error),
-            Ok(Err(_)) => self.ping(transport, "http").await,
+            Ok(Err(error)) if speaks_no_tls(&error) => self.ping(wire, "http").await,
+            Ok(answer) => answer,
             Err(_) => http.await,
         }
     }
 
-    async fn ping(&self, transport: &Transport, scheme: &str) -> Result<Known, Error> {
+    /// Authorities in the registry configuration, even none, are a demand for TLS.
+    fn may_be_plain(&self) -> bool {
+        match self.transport.trust {
+            Trust::Insecure => true,
+            Trust::Only(_) => false,
+            Trust::System => may_be_plain(&self.name),
+        }
+    }
+
+    async fn ping(&self, wire: Wire<'_>, scheme: &str) -> Result<Known, Error> {
         let base =
             Url::parse(&format!("{scheme}://{}/", self.name)).map_err(|_| self.malformed("no host name"))?;
         let url = base.join("v2/").map_err(|_| self.malformed("no host name"))?;
         let action = format!("reach registry {}", self.name);
+        // The address of a proxy says nothing about the registry.
+        let direct = self.transport.proxy(&url).is_none();
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         let request = Request { action, method: Method::GET, home: base.clone(), url, headers, body };
-        let response = transport.send(self.insecure, &request, None).await?;
+        let response = wire.send(&request, None).await?;
         let asked = response.status() == StatusCode::UNAUTHORIZED;
         let challenges = if asked { Challenge::parse_all(response.headers()) } else { Vec::new() };
-        let address = response.remote_addr().map(|address| address.ip());
+        let address = response.remote_addr().filter(|_| direct).map(|address| address.ip());
         Ok(Known { base, address, asked, challenges })
     }
 
@@ -130,8 +154,11 @@ impl Host {
     }
 }
 
-/// A server that answered in plain text where TLS was expected.
+/// Nobody there, or a server that answered in plain text where TLS was expected.
 fn speaks_no_tls(error: &Error) -> bool {
+    if matches!(error, Error::Unavailable { status: None, .. }) {
+        return true;
+    }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);

@@ -12,18 +12,21 @@ use futures::future::{BoxFuture, Shared as SharedFuture};
 use jiff::Timestamp;
 use reqwest::Response;
 use tokio::sync::Mutex as AsyncMutex;
+use url::Url;
 
 use super::content::said;
 use super::error::Error;
 use super::host::{Host, Known, is_loopback};
+use super::route::Routes;
 use super::tokens::TokenKey;
-use super::transport::Request;
+use super::transport::{Request, Wire};
 use super::trial::{Refusal, Standing, Trial};
 use super::{Registry, TagLock};
 use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
 use crate::client::http;
 use crate::client::token::{self, Authorization, Scope, TokenError, TokenRequest};
+use crate::credential::registry_config::RegistryConfig;
 use crate::credential::{Candidate, Credential, Keychain};
 use crate::credential::{CredentialReport, Operation, Outcome, Target};
 use crate::error::Diagnose;
@@ -40,6 +43,7 @@ pub struct Session {
     pub(super) registry: Registry,
     namespace: String,
     insecure: bool,
+    routes: Routes,
     keychain: KeychainFuture,
     trials: Mutex<HashMap<Target, Arc<AsyncMutex<Trial>>>>,
 }
@@ -59,7 +63,14 @@ impl Session {
     /// http (`storage.oci.repository.insecure`).
     pub fn new(registry: &Registry, namespace: &str, insecure: bool, keychain: KeychainFuture) -> Self {
         let (registry, namespace) = (registry.clone(), namespace.to_owned());
-        Self { registry, namespace, insecure, keychain, trials: Mutex::default() }
+        let routes = Routes::new(Arc::default(), insecure);
+        Self { registry, namespace, insecure, routes, keychain, trials: Mutex::default() }
+    }
+
+    /// The same session under a registry configuration: authorities and proxies for each host (§4).
+    pub fn with_config(mut self, config: &Arc<RegistryConfig>) -> Self {
+        self.routes = Routes::new(Arc::clone(config), self.insecure);
+        self
     }
 
     /// The lock of one tag, shared by all sessions of the process.
@@ -85,11 +96,12 @@ impl Session {
     }
 
     pub(super) fn host(&self, repository: &Repository) -> Arc<Host> {
-        self.registry.0.hosts.host(repository.registry(), self.insecure)
+        let name = repository.registry();
+        self.registry.0.hosts.host(name, self.routes.home(name))
     }
 
     pub(super) async fn known(&self, host: &Host) -> Result<Known, Error> {
-        host.known(&self.registry.0.transport).await
+        host.known(self.wire()).await
     }
 
     /// Sends `request` for `target` with whatever credential the registry accepts.
@@ -127,7 +139,7 @@ impl Session {
         if self.known(&host).await?.asked {
             return Ok(Answer::Challenged);
         }
-        let response = self.registry.0.transport.send(self.insecure, request, None).await?;
+        let response = self.wire().send(request, None).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(Answer::Accepted(response));
         }
@@ -157,8 +169,7 @@ impl Session {
                 Ok(authorization) => authorization,
                 Err(error) => return refused_token(request, error),
             };
-            let response =
-                self.registry.0.transport.send(self.insecure, request, Some(&authorization.header)).await?;
+            let response = self.wire().send(request, Some(&authorization.header)).await?;
             match response.status() {
                 StatusCode::UNAUTHORIZED if !last => {
                     self.registry.0.tokens.forget(&key);
@@ -191,8 +202,13 @@ impl Session {
             credential: &candidate.credential,
             password_grant: false,
         };
-        let http = self.registry.0.transport.http(self.insecure);
-        Ok(self.registry.0.tokens.obtain(key.clone(), now, token::exchange(http, &request, now)).await)
+        let wire = self.wire();
+        let dial = |realm: &Url, from| wire.realm_client(realm, &known.base, from);
+        Ok(self.registry.0.tokens.obtain(key.clone(), now, token::exchange(&dial, &request, now)).await)
+    }
+
+    fn wire(&self) -> Wire<'_> {
+        Wire { clients: &self.registry.0.clients, routes: &self.routes }
     }
 
     fn token_key(&self, target: &Target, candidate: &Candidate) -> TokenKey {
@@ -226,7 +242,7 @@ impl Session {
 fn may_send(candidate: &Candidate, known: &Known, host: &Host) -> bool {
     *candidate.credential == Credential::Anonymous
         || known.base.scheme() == "https"
-        || host.insecure
+        || host.is_insecure()
         || is_loopback(&host.name)
 }
 

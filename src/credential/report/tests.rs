@@ -36,7 +36,7 @@ fn example() -> CredentialReport {
             code: ProblemCode::MalformedAuth,
             detail: r#"entry "quay.io": auth is not base64(user:password)"#.into(),
         }],
-        looked_at: Vec::new(),
+        ..Keychain::default()
     };
     let target = push("gcr.io/p/app");
     let mut candidates = keychain.candidates(&target.repository);

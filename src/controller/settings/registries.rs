@@ -1,0 +1,99 @@
+//! Follows the registry configuration file: a change is in force with the next look, and a file with mistakes
+//! leaves the last good one in force (credentials specification §4.4).
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use crate::credential::files::{FileError, sound_registry_config};
+use crate::credential::registry_config::{Proxies, RegistryConfig};
+use crate::error::chain;
+
+/// The file as it was when it was last read.
+pub(super) struct RegistryFile {
+    environment: Proxies,
+    seen: Option<(PathBuf, Option<Stamp>)>,
+}
+
+/// What changes when a file is written: a mounted Secret gets new files with each version.
+#[derive(PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+}
+
+impl RegistryFile {
+    /// `environment` are the proxies of the process.
+    pub(super) fn new(environment: Proxies) -> Self {
+        Self { environment, seen: None }
+    }
+
+    /// The configuration, if the file changed and is good. Without a path there is nothing but the environment.
+    pub(super) async fn changed(&mut self, path: Option<&Path>) -> Option<Result<RegistryConfig, FileError>> {
+        let path = path.unwrap_or(Path::new("")).to_owned();
+        let (environment, looked) = (self.environment.clone(), path.clone());
+        let stamp = move || {
+            std::fs::metadata(looked)
+                .ok()
+                .map(|found| Stamp { modified: found.modified().ok(), length: found.len() })
+        };
+        let now = tokio::task::spawn_blocking(stamp).await.ok()?;
+        let seen = Some((path.clone(), now));
+        if self.seen == seen {
+            return None;
+        }
+        self.seen = seen;
+        let read = move || {
+            let warn = |finding: &_| tracing::warn!("registry configuration {}: {finding}", path.display());
+            sound_registry_config(&path, &environment, Timestamp::now(), warn)
+        };
+        let read = tokio::task::spawn_blocking(read).await.ok()?;
+        if let Err(error) = &read {
+            tracing::error!(reason = "RegistryConfigInvalid", "{}", chain(error));
+        }
+        Some(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const TABLE: &str = "[registries.\"registry.test.\"]\ninsecure-skip-verify = true\n";
+
+    fn names(read: Option<Result<RegistryConfig, FileError>>) -> usize {
+        read.unwrap().unwrap().names().count()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_when_it_appears_changes_and_goes_and_not_in_between() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("registries.toml");
+        let mut file = RegistryFile::new(Proxies::none());
+        assert_eq!(names(file.changed(Some(&path)).await), 0, "missing is empty");
+        assert!(file.changed(Some(&path)).await.is_none());
+        fs::write(&path, TABLE).unwrap();
+        assert_eq!(names(file.changed(Some(&path)).await), 1);
+        assert!(file.changed(Some(&path)).await.is_none());
+        fs::write(&path, format!("{TABLE}[registries.other]\n")).unwrap();
+        assert_eq!(names(file.changed(Some(&path)).await), 2);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(names(file.changed(Some(&path)).await), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_with_mistakes_is_told_once_and_another_path_is_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
+        fs::write(&good, TABLE).unwrap();
+        fs::write(&bad, "nonsense").unwrap();
+        let mut file = RegistryFile::new(Proxies::none());
+        assert!(file.changed(Some(&bad)).await.unwrap().is_err());
+        assert!(file.changed(Some(&bad)).await.is_none());
+        assert_eq!(names(file.changed(Some(&good)).await), 1);
+        assert_eq!(names(file.changed(None).await), 0, "no path, no file");
+    }
+}
