@@ -138,11 +138,11 @@ async fn the_printed_commands_pass_and_with_another_key_they_fail() {
     assert_eq!(signed.matches(" present ").count(), 2, "{signed}");
     assert_eq!(signed.matches(" stored ").count(), 0, "{signed}");
 
-    let other =
-        Cosign::new(&Access { host: String::new(), ca: None, login: None }).generate_key_pair("other").await;
+    let stranger = Cosign::new(&Access { host: String::new(), ca: None, login: None });
+    let other = stranger.generate_key_pair("other").await;
+    std::fs::copy(&other.public, demo.home().join("other.pub")).unwrap();
     for command in [verify, attestation] {
         let changed = command.replace("hallmark-demo/cosign.pub", "other.pub");
-        std::fs::copy(&other.public, demo.home().join("other.pub")).unwrap();
         let refused = shell(&demo, &[export, &changed]).await.failed();
         assert!(refused.stderr.contains("signature"), "{}", refused.stderr);
     }
