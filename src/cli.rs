@@ -1,7 +1,11 @@
 //! The commands of the binary, one file each. The only layer that talks to a person: it may print, every
 //! layer below may not.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this layer is the one that talks to a person")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this layer is the one that talks to a person"
+)]
 
 pub mod config;
 pub mod controller;

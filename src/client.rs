@@ -1,10 +1,10 @@
 //! The only place that opens sockets. Everything here has time-outs and a limit on what it reads, and hands
 //! out values; decisions about what to do with them are made elsewhere.
 
-pub mod http;
-pub mod registry;
 pub mod address;
 pub mod answer;
 pub mod challenge;
+pub mod http;
+pub mod registry;
 pub mod retry_after;
 pub mod token;

@@ -42,8 +42,8 @@ use reconcile::{Context, reconcile};
 use report::Reporter;
 use runs::Runs;
 use server::Endpoints;
-pub use settings::KeySource;
 use settings::Follower;
+pub use settings::KeySource;
 use sight::Sight;
 use watch::Watch;
 
@@ -92,9 +92,15 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let registry = Registry::new()?;
     let (edge, queue) = (TaskTracker::new(), Arc::new(Queue::default()));
     let closing = CancellationToken::new();
-    edge.spawn(endpoints.serve(Arc::clone(&ready), Arc::clone(&metrics), Arc::clone(&queue), closing.clone()));
+    edge.spawn(endpoints.serve(
+        Arc::clone(&ready),
+        Arc::clone(&metrics),
+        Arc::clone(&queue),
+        closing.clone(),
+    ));
 
-    let mut follower = Follower::new(client.clone(), &options.system_namespace, "chains-config", options.keys.clone());
+    let mut follower =
+        Follower::new(client.clone(), &options.system_namespace, "chains-config", options.keys.clone());
     if let Some(first) = follower.first(&stop).await {
         let concurrency = first.config.signing.concurrency;
         let (settings, following) = follower.follow(first, stop.clone(), Arc::clone(&metrics));
@@ -128,14 +134,21 @@ fn watch_all(client: &Client, sight: &Sight, edge: &TaskTracker, stop: &Cancella
     };
     for kind in [Kind::TaskRun, Kind::PipelineRun] {
         for namespace in &namespaces {
-            let watch = Watch { client: client.clone(), kind, namespace: namespace.clone(), sight: sight.clone() };
+            let watch =
+                Watch { client: client.clone(), kind, namespace: namespace.clone(), sight: sight.clone() };
             edge.spawn(watch.run(stop.clone()));
         }
     }
 }
 
 /// Works until `stop`, then finishes what has begun, within the time that Kubernetes grants.
-async fn work(queue: &Arc<Queue>, context: &Arc<Context>, concurrency: usize, ready: &Readiness, stop: &CancellationToken) {
+async fn work(
+    queue: &Arc<Queue>,
+    context: &Arc<Context>,
+    concurrency: usize,
+    ready: &Readiness,
+    stop: &CancellationToken,
+) {
     let workers = TaskTracker::new();
     for _ in 0..concurrency {
         let (queue, context) = (Arc::clone(queue), Arc::clone(context));

@@ -8,8 +8,8 @@
 //! registry's answer to the real operation decides. A keychain never outlives the attempt it was built for.
 
 pub mod docker_config;
-pub mod kubernetes;
 pub mod jwt;
+pub mod kubernetes;
 pub mod matching;
 pub mod named;
 pub mod objects;

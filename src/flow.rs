@@ -44,7 +44,8 @@ pub async fn sign(run: &CompletedRun, config: &Config, stations: &Stations) -> O
 
 async fn keep(item: &Item, stations: &Stations) -> Vec<Entry> {
     let stores = stations.stores.iter().filter(|store| item.asks_for(store.name()));
-    let places: Vec<_> = stores.flat_map(|store| store.places(&item.payload).into_iter().map(move |p| (store, p))).collect();
+    let places: Vec<_> =
+        stores.flat_map(|store| store.places(&item.payload).into_iter().map(move |p| (store, p))).collect();
     if places.is_empty() {
         return vec![item.nothing_to_attach_to()];
     }
@@ -55,7 +56,8 @@ async fn keep(item: &Item, stations: &Stations) -> Vec<Entry> {
     let keys: Vec<PublicKey> = signers.iter().map(|signer| signer.public_key().clone()).collect();
 
     // 3. What is missing at each place?
-    let missing = join_all(places.iter().map(|(store, place)| store.missing(place, &item.payload, &keys))).await;
+    let missing =
+        join_all(places.iter().map(|(store, place)| store.missing(place, &item.payload, &keys))).await;
 
     // 4. Sign once with every key that is missing anywhere.
     let wanted = |key: &PublicKey| missing.iter().flatten().any(|keys| keys.contains(key));
@@ -63,14 +65,18 @@ async fn keep(item: &Item, stations: &Stations) -> Vec<Entry> {
     let signed = join_all(used.map(|signer| signature::sign(&item.payload, signer.as_ref()))).await;
     let signed = match no_key {
         Some(error) => Err(Arc::clone(error)),
-        None => signed.into_iter().map(|signed| signed.map(Arc::new)).collect::<Result<Vec<_>, _>>().map_err(Arc::new),
+        None => signed
+            .into_iter()
+            .map(|signed| signed.map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(Arc::new),
     };
 
     // 5. Add to each place what it lacks. 6. Say what became of it.
-    let signer = keys.iter().map(PublicKey::id).collect::<Vec<_>>().join(" ");
+    let ids = keys.iter().map(PublicKey::id).collect::<Vec<_>>().join(" ");
     join_all(places.iter().zip(missing).map(async |((store, place), missing)| {
         let state = add(store.as_ref(), place, missing, signed.as_ref()).await;
-        item.entry(store.name(), place, &signer, state)
+        item.entry(store.name(), place, &ids, state)
     }))
     .await
 }

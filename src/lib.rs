@@ -23,8 +23,8 @@
 //! - Every byte from outside is bounded and timed; secrets cannot print.
 
 pub mod artifact;
-pub mod client;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod controller;
 pub mod credential;

@@ -55,9 +55,22 @@ pub async fn sign(payload: &Arc<Payload>, signer: &dyn Signer) -> Result<Signed,
         let signature = signer.sign(&payload.bytes).await?;
         return Ok(Signed { payload, signature, envelope: None, key });
     }
-    let signature = signer.sign(&dsse::pre_authentication_encoding(payload.media_type, &payload.bytes)).await?;
+    let signature =
+        signer.sign(&dsse::pre_authentication_encoding(payload.media_type, &payload.bytes)).await?;
     let envelope = dsse::envelope(payload.media_type, &payload.bytes, key.id(), &signature);
     Ok(Signed { payload, signature, envelope: Some(envelope), key })
+}
+
+/// Whether stored content is a signature over this payload by this key.
+pub fn verifies(payload: &Payload, content: &[u8], key: &PublicKey) -> bool {
+    if payload.format == Format::SimpleSigning {
+        return key.verifies(&payload.bytes, content);
+    }
+    dsse::UnverifiedEnvelope::read(content).is_some_and(|envelope| {
+        let message = dsse::pre_authentication_encoding(payload.media_type, &payload.bytes);
+        envelope.carries(payload.media_type, &payload.bytes)
+            && envelope.signatures().any(|signature| key.verifies(&message, &signature))
+    })
 }
 
 /// Why there is no signature.

@@ -33,8 +33,12 @@ pub trait Store: Send + Sync {
     fn places(&self, payload: &Payload) -> Vec<Place>;
 
     /// Those of `keys` without a verifying signature over `payload` at `place`.
-    async fn missing(&self, place: &Place, payload: &Payload, keys: &[PublicKey])
-    -> Result<Vec<PublicKey>, Error>;
+    async fn missing(
+        &self,
+        place: &Place,
+        payload: &Payload,
+        keys: &[PublicKey],
+    ) -> Result<Vec<PublicKey>, Error>;
 
     /// Adds signatures beside what is there, and returns once they are known to be there.
     async fn add(&self, place: &Place, signed: &[Arc<Signed>]) -> Result<Stored, Error>;
@@ -84,7 +88,7 @@ pub enum Error {
     #[error("cannot store at {place}: other writers replaced it {times} times in a row")]
     Contended {
         /// The tag.
-        place: Place,
+        place: Box<Place>,
         /// How often ours was found missing after it had been written.
         times: usize,
     },
@@ -92,7 +96,7 @@ pub enum Error {
     #[error("cannot add to {place}: what is there is not an image manifest ({reason})")]
     Foreign {
         /// The tag.
-        place: Place,
+        place: Box<Place>,
         /// What is wrong with it.
         reason: &'static str,
     },

@@ -5,14 +5,15 @@
 //! fails. `tekton.dev/v1beta1` is converted at the door.
 
 pub mod completed;
-pub mod head;
-pub mod record;
 pub(crate) mod document;
 mod duration;
 pub(crate) mod encoding;
 pub(crate) mod fields;
+pub mod head;
 pub mod param;
 pub(crate) mod pipeline;
+mod quantity;
+pub mod record;
 mod run;
 mod schema;
 pub(crate) mod step;

@@ -1,6 +1,6 @@
 // States runs with Chains' own code, as the oracle of the project's tests:
 //
-//	go build -o oracle . && HALLMARK_ORACLE=$PWD/oracle cargo test --lib oracle -- --ignored
+//	go build -o oracle . && HALLMARK_ORACLE=$PWD/oracle cargo test --test peer oracle -- --ignored
 //
 // Reads one JSON object a line, {"run": …, "children": […], "config": {…}} with the keys of chains-config, and
 // writes one a line: {"statement": …, "images": […]}, or {"error": "…"}.
@@ -14,6 +14,7 @@ import (
 	"os"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	intoto "github.com/in-toto/attestation/go/v1"
 	"github.com/tektoncd/chains/pkg/artifacts"
 	"github.com/tektoncd/chains/pkg/chains/formats"
 	_ "github.com/tektoncd/chains/pkg/chains/formats/all"
@@ -22,7 +23,6 @@ import (
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"knative.dev/pkg/logging"
 )
 
@@ -85,10 +85,13 @@ func answerTo(line []byte) (reply answer, err error) {
 	if err != nil {
 		return reply, err
 	}
-	if message, ok := statement.(proto.Message); ok {
-		reply.Statement, err = protojson.Marshal(message)
-	} else {
-		reply.Statement, err = json.Marshal(statement)
+	switch made := statement.(type) {
+	case *intoto.Statement:
+		reply.Statement, err = protojson.Marshal(made)
+	case intoto.Statement: // by value, as the formats for SLSA v1.0 return it
+		reply.Statement, err = protojson.Marshal(&made)
+	default:
+		return reply, fmt.Errorf("%T is no statement", made)
 	}
 	return reply, err
 }

@@ -80,8 +80,11 @@ impl Repository {
             return Err(MalformedReference::Host(shown()));
         }
         let path = without_tag(rest);
-        let path =
-            if host == DOCKER_HUB && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
+        let path = if host == DOCKER_HUB && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
         if !valid_path(&path) {
             return Err(MalformedReference::Path(shown()));
         }
@@ -156,13 +159,18 @@ fn valid_port(port: &str) -> bool {
 /// A tag follows the last colon, and only behind the last slash.
 fn without_tag(path: &str) -> &str {
     let name = path.rfind('/').map_or(0, |slash| slash + 1);
-    path.get(name..).and_then(|last| last.find(':')).and_then(|colon| path.get(..name + colon)).unwrap_or(path)
+    path.get(name..)
+        .and_then(|last| last.find(':'))
+        .and_then(|colon| path.get(..name + colon))
+        .unwrap_or(path)
 }
 
 fn valid_path(path: &str) -> bool {
     (2..=255).contains(&path.len())
         && path.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-/".contains(&b))
-        && path.split('/').all(|segment| !segment.is_empty() && segment.bytes().any(|b| b.is_ascii_alphanumeric()))
+        && path
+            .split('/')
+            .all(|segment| !segment.is_empty() && segment.bytes().any(|b| b.is_ascii_alphanumeric()))
 }
 
 #[cfg(test)]

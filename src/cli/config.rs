@@ -12,7 +12,9 @@ use crate::config::{self, Config};
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check the manifest of a ConfigMap: every mistake at once. Exits with 1 when Chains would refuse it.
-    #[command(after_help = "Example:\n  kubectl get configmap chains-config -n tekton-chains -o yaml | hallmark config check -")]
+    #[command(
+        after_help = "Example:\n  kubectl get configmap chains-config -n tekton-chains -o yaml | hallmark config check -"
+    )]
     Check {
         /// The manifest, or - for standard input.
         file: PathBuf,

@@ -27,7 +27,12 @@ pub struct Arguments {
     system_namespace: String,
 
     /// Where the signing keys are: a directory, or the Secret NAMESPACE/NAME to be read through the API server.
-    #[arg(long, env = "HALLMARK_SIGNING_SECRETS", default_value = "/etc/signing-secrets", value_name = "PLACE")]
+    #[arg(
+        long,
+        env = "HALLMARK_SIGNING_SECRETS",
+        default_value = "/etc/signing-secrets",
+        value_name = "PLACE"
+    )]
     signing_secrets: String,
 
     /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
@@ -69,7 +74,8 @@ pub async fn run(arguments: Arguments) -> Exit {
         }
         stop.cancel();
     };
-    let (result, ()) = tokio::join!(controller::run(client, options, stop.clone()), stopped_or(&stop, stopped));
+    let (result, ()) =
+        tokio::join!(controller::run(client, options, stop.clone()), stopped_or(&stop, stopped));
     match result {
         Ok(()) => Exit::Ok,
         Err(error) => refuse(&error, Exit::Failed),
@@ -101,7 +107,9 @@ async fn client(kubeconfig: Option<&std::path::Path>) -> Result<kube::Client, Bo
 /// `a/b` without a leading slash names a Secret.
 fn key_source(text: &str) -> KeySource {
     match text.split_once('/') {
-        Some((namespace, name)) if !namespace.is_empty() && !namespace.starts_with('.') && !name.contains('/') => {
+        Some((namespace, name))
+            if !namespace.is_empty() && !namespace.starts_with('.') && !name.contains('/') =>
+        {
             KeySource::Secret { namespace: namespace.to_owned(), name: name.to_owned() }
         }
         _ => KeySource::Directory(PathBuf::from(text)),

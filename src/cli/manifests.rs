@@ -66,7 +66,8 @@ impl Manifests {
     pub fn read(files: &[PathBuf]) -> Result<Self, ManifestError> {
         let mut objects = Vec::new();
         for file in files {
-            let text = text(file).map_err(|source| ManifestError::Unreadable { file: file.clone(), source })?;
+            let text =
+                text(file).map_err(|source| ManifestError::Unreadable { file: file.clone(), source })?;
             for (document, number) in documents(file, &text)?.into_iter().zip(1..) {
                 collect(file, number, document, &mut objects)?;
             }
@@ -94,13 +95,19 @@ impl Manifests {
         };
         let children = self.of(|kind| kind == "TaskRun").filter(belongs);
         children
-            .map(|(file, value)| TaskRun::from_value(value.clone()).map_err(|error| malformed_run(file, value, &error)))
+            .map(|(file, value)| {
+                TaskRun::from_value(value.clone()).map_err(|error| malformed_run(file, value, &error))
+            })
             .collect()
     }
 
     /// What runs refer to.
     pub fn objects(&self) -> Result<Objects, ManifestError> {
-        Ok(Objects { pods: self.all("Pod")?, accounts: self.all("ServiceAccount")?, secrets: self.all("Secret")? })
+        Ok(Objects {
+            pods: self.all("Pod")?,
+            accounts: self.all("ServiceAccount")?,
+            secrets: self.all("Secret")?,
+        })
     }
 
     /// The data of the first ConfigMap.
@@ -108,7 +115,10 @@ impl Manifests {
         let (_, value) = self.of(|kind| kind == "ConfigMap").next()?;
         let data = value.get("data").and_then(Value::as_object);
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        Some(data.map(|data| data.iter().map(|(key, value)| (key.clone(), text(value))).collect()).unwrap_or_default())
+        Some(
+            data.map(|data| data.iter().map(|(key, value)| (key.clone(), text(value))).collect())
+                .unwrap_or_default(),
+        )
     }
 
     fn of(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = &(PathBuf, Value)> {
@@ -153,7 +163,10 @@ fn documents(file: &Path, text: &str) -> Result<Vec<Value>, ManifestError> {
     serde_saphyr::from_multiple(text).map_err(|error| {
         let location = error.location().map(|at| format!("line {}, column {}", at.line(), at.column()));
         // The parser shows the text around a mistake, which may be a password.
-        ManifestError::Malformed { file: file.to_owned(), reason: location.unwrap_or_else(|| "at its end".to_owned()) }
+        ManifestError::Malformed {
+            file: file.to_owned(),
+            reason: location.unwrap_or_else(|| "at its end".to_owned()),
+        }
     })
 }
 

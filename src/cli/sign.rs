@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use futures::stream::{self, StreamExt as _};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
 use super::manifests::{ManifestError, Manifests};
@@ -54,7 +54,7 @@ pub struct Arguments {
     config: Option<PathBuf>,
 
     /// The signing key: an unencrypted PKCS#8 PEM, a cosign.key, or a directory with the files of the Secret
-    /// signing-secrets.
+    /// `signing-secrets`.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 
@@ -123,7 +123,8 @@ async fn sign_all(
     objects: &Arc<Objects>,
 ) -> Vec<Signed> {
     let (total, shows_progress) = (runs.len(), runs.len() > CONCURRENCY && std::io::stderr().is_terminal());
-    let work = stream::iter(runs).map(async |(run, manifest)| sign(run, manifest, config, keys, registry, objects).await);
+    let work = stream::iter(runs)
+        .map(async |(run, manifest)| sign(run, manifest, config, keys, registry, objects).await);
     let mut work = std::pin::pin!(work.buffered(CONCURRENCY));
     let mut signed = Vec::with_capacity(total);
     while let Some(one) = work.next().await {
@@ -163,14 +164,11 @@ pub(super) async fn sign(
 
 fn read(arguments: &Arguments) -> Result<(Manifests, Config), Exit> {
     let manifests = Manifests::read(&arguments.files).map_err(|error| refuse(&error, Exit::Usage))?;
-    let config = match &arguments.config {
-        Some(file) => configured(file)?,
-        None => {
-            eprintln!("without --config: the defaults of Chains, and attestations go to the registry");
-            defaults()
-        }
-    };
-    Ok((manifests, config))
+    if let Some(file) = &arguments.config {
+        return Ok((manifests, configured(file)?));
+    }
+    eprintln!("without --config: the defaults of Chains, and attestations go to the registry");
+    Ok((manifests, defaults()))
 }
 
 /// Without a cluster there is no run to annotate, so attestations are pushed.
@@ -232,5 +230,9 @@ fn keyring(path: &Path, password: Option<&str>) -> Result<KeyRing, signature::Er
 /// The worst of what happened.
 fn exit(signed: &[Signed]) -> Exit {
     let exits = signed.iter().flat_map(|one| one.outcome.failures().map(|error| exit_of(error)));
-    exits.max_by_key(|exit| [Exit::Ok, Exit::Temporary, Exit::Denied, Exit::Failed].iter().position(|e| e == exit)).unwrap_or(Exit::Ok)
+    exits
+        .max_by_key(|exit| {
+            [Exit::Ok, Exit::Temporary, Exit::Denied, Exit::Failed].iter().position(|e| e == exit)
+        })
+        .unwrap_or(Exit::Ok)
 }

@@ -40,19 +40,25 @@ impl Schedule {
 }
 
 /// Probes until `stop`.
-pub(super) async fn probe(queue: Arc<Queue>, registry: Registry, settings: Followed, stop: CancellationToken) {
+pub(super) async fn probe(
+    queue: Arc<Queue>,
+    registry: Registry,
+    settings: Followed,
+    stop: CancellationToken,
+) {
     let mut schedules: HashMap<String, Schedule> = HashMap::new();
     loop {
         tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(Duration::from_millis(250)) => {} }
         let (awaited, now) = (queue.awaited_hosts(), Instant::now());
         schedules.retain(|host, _| awaited.contains(host));
         for host in awaited {
-            if !schedules.contains_key(&host) {
+            schedules.entry(host).or_insert_with_key(|host| {
                 tracing::warn!(host, "host does not answer; its runs wait for it");
-                schedules.insert(host, Schedule::new(now));
-            }
+                Schedule::new(now)
+            });
         }
-        let due: Vec<String> = schedules.iter().filter(|(_, s)| s.is_due(now)).map(|(host, _)| host.clone()).collect();
+        let due: Vec<String> =
+            schedules.iter().filter(|(_, s)| s.is_due(now)).map(|(host, _)| host.clone()).collect();
         let insecure = settings.current().config.storage.oci.insecure;
         let answers = join_all(due.iter().map(|host| registry.answers(host, insecure))).await;
         for (host, answers) in due.into_iter().zip(answers) {

@@ -51,8 +51,10 @@ pub struct Job {
 /// What comes after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing.
+    /// Nothing: it is marked.
     Done,
+    /// Nothing until it changes.
+    Idle,
     /// Another attempt after this time.
     After(Duration),
     /// Another attempt when this host answers again.
@@ -103,27 +105,24 @@ impl Queue {
             return;
         }
         let body = state.afford(body);
-        match state.tasks.get_mut(&key) {
-            Some(task) => {
-                let old = std::mem::replace(&mut task.body, body);
-                let overtakes = lane == Lane::Fresh && task.lane == Lane::Backlog;
-                task.lane = if overtakes { Lane::Fresh } else { task.lane };
-                match &mut task.place {
-                    Place::Working { again } => *again = true,
-                    // Its place in the backlog is passed over when it comes up.
-                    Place::Queued if overtakes => state.fresh.push_back(key),
-                    Place::Queued | Place::Later => {}
-                }
-                state.release(old);
+        if let Some(task) = state.tasks.get_mut(&key) {
+            let old = std::mem::replace(&mut task.body, body);
+            let overtakes = lane == Lane::Fresh && task.lane == Lane::Backlog;
+            task.lane = if overtakes { Lane::Fresh } else { task.lane };
+            match &mut task.place {
+                Place::Working { again } => *again = true,
+                // Its place in the backlog is passed over when it comes up.
+                Place::Queued if overtakes => state.fresh.push_back(key),
+                Place::Queued | Place::Later => {}
             }
-            None => {
-                let task = Task { lane, place: Place::Queued, body, attempts: 0, since: None };
-                state.tasks.insert(key.clone(), task);
-                state.lane(lane).push_back(key);
-                drop(state);
-                self.changed.notify_one();
-            }
+            state.release(old);
+            return;
         }
+        let task = Task { lane, place: Place::Queued, body, attempts: 0, since: None };
+        state.tasks.insert(key.clone(), task);
+        state.lane(lane).push_back(key);
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// A run needs no work any more: it is marked, or gone.
@@ -169,17 +168,18 @@ impl Queue {
         task.attempts += 1;
         let again = task.place == (Place::Working { again: true });
         match next {
-            Next::Done if again => {
+            Next::Done | Next::Idle if again => {
                 // What was sent meanwhile may be older than what this attempt wrote: the run is read anew.
                 (task.place, task.attempts) = (Place::Queued, 0);
-                let (lane, stale) = (task.lane, task.body.take());
-                state.release(stale);
+                let (lane, old) = (task.lane, task.body.take());
+                state.release(old);
                 state.lane(lane).push_back(key.clone());
             }
             Next::Done => {
                 state.forget(key);
                 state.remember(key, now);
             }
+            Next::Idle => state.forget(key),
             Next::After(delay) => {
                 task.place = Place::Later;
                 state.schedule(key, now + delay);
@@ -205,7 +205,12 @@ impl Queue {
 
     /// Hosts that runs wait for.
     pub fn awaited_hosts(&self) -> Vec<String> {
-        self.state().awaiting.iter().filter(|(_, keys)| !keys.is_empty()).map(|(host, _)| host.clone()).collect()
+        self.state()
+            .awaiting
+            .iter()
+            .filter(|(_, keys)| !keys.is_empty())
+            .map(|(host, _)| host.clone())
+            .collect()
     }
 
     /// No job is handed out any more.
@@ -234,7 +239,9 @@ impl State {
 
     fn take(&mut self, now: Instant) -> Option<Job> {
         while let Some(key) = self.pop(now) {
-            let Some(task) = self.tasks.get_mut(&key).filter(|task| !matches!(task.place, Place::Working { .. })) else {
+            let Some(task) =
+                self.tasks.get_mut(&key).filter(|task| !matches!(task.place, Place::Working { .. }))
+            else {
                 continue;
             };
             task.place = Place::Working { again: false };
@@ -257,7 +264,9 @@ impl State {
     }
 
     fn has_ready(&self, now: Instant) -> bool {
-        !self.fresh.is_empty() || !self.backlog.is_empty() || self.due.keys().next().is_some_and(|(at, _)| *at <= now)
+        !self.fresh.is_empty()
+            || !self.backlog.is_empty()
+            || self.due.keys().next().is_some_and(|(at, _)| *at <= now)
     }
 
     fn schedule(&mut self, key: &RunKey, at: Instant) {
@@ -285,7 +294,8 @@ impl State {
     }
 
     fn remember(&mut self, key: &RunKey, now: Instant) {
-        while self.recent.len() >= RECENT || self.recent.front().is_some_and(|(at, _)| now - *at > RECENT_FOR) {
+        while self.recent.len() >= RECENT || self.recent.front().is_some_and(|(at, _)| now - *at > RECENT_FOR)
+        {
             if let Some((_, old)) = self.recent.pop_front() {
                 self.recent_keys.remove(&old);
             }
@@ -297,7 +307,10 @@ impl State {
 
     fn recently_finished(&self, key: &RunKey, now: Instant) -> bool {
         self.recent_keys.contains(key)
-            && self.recent.iter().any(|(at, recent)| recent == key && now.saturating_duration_since(*at) <= RECENT_FOR)
+            && self
+                .recent
+                .iter()
+                .any(|(at, recent)| recent == key && now.saturating_duration_since(*at) <= RECENT_FOR)
     }
 }
 

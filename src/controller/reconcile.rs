@@ -51,11 +51,13 @@ pub(super) async fn reconcile(job: &Job, ctx: &Context) -> Next {
 async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
     let settings = ctx.settings.current(); // one version for the whole attempt
     let now = Timestamp::now();
-    let Some(body) = body(job, ctx).await? else { return Ok(Next::Done) };
+    let Some(body) = body(job, ctx).await? else { return Ok(Next::Idle) };
     let head: RunHead = serde_json::from_slice(&body)?;
     match decide(&head, &settings.config, &ctx.namespaces, now) {
-        Decision::Ignore(_) => Ok(Next::Done),
-        Decision::Hold => ctx.write(&job.key, head, |head| Some(record::hold(head, job.key.kind, &job.key.uid))).await,
+        Decision::Ignore(_) => Ok(Next::Idle),
+        Decision::Hold => {
+            ctx.write(&job.key, head, |head| Some(record::hold(head, job.key.kind, &job.key.uid))).await
+        }
         Decision::Release => ctx.release(&job.key, head).await,
         Decision::Abandon => {
             ctx.reporter.abandoned(&job.key).await;
@@ -74,7 +76,13 @@ async fn body(job: &Job, ctx: &Context) -> Result<Option<Bytes>, RunError> {
     }
 }
 
-async fn sign(job: &Job, ctx: &Context, settings: &Settings, head: RunHead, body: &[u8]) -> Result<Next, RunError> {
+async fn sign(
+    job: &Job,
+    ctx: &Context,
+    settings: &Settings,
+    head: RunHead,
+    body: &[u8],
+) -> Result<Next, RunError> {
     let run = Run::from_slice(body)?;
     let children = match job.key.kind {
         Kind::TaskRun => Vec::new(),
@@ -91,7 +99,11 @@ async fn sign(job: &Job, ctx: &Context, settings: &Settings, head: RunHead, body
 fn stations(run: &CompletedRun, settings: &Settings, session: &Arc<Session>) -> Stations {
     let oci = &settings.config.storage.oci;
     Stations {
-        signers: settings.keys.as_ref().map(crate::signature::key::keyring::KeyRing::signers).map_err(Arc::clone),
+        signers: settings
+            .keys
+            .as_ref()
+            .map(crate::signature::key::keyring::KeyRing::signers)
+            .map_err(Arc::clone),
         stores: vec![
             Arc::new(Tags::new(Arc::clone(session), oci.repository.clone(), oci.require_image)),
             Arc::new(Annotations::of(&run.run().metadata().annotations)),
@@ -115,7 +127,13 @@ impl Context {
     }
 
     /// Records what became of an attempt, and decides what comes after.
-    async fn conclude(&self, job: &Job, head: RunHead, outcome: Outcome, settings: &Settings) -> Result<Next, RunError> {
+    async fn conclude(
+        &self,
+        job: &Job,
+        head: RunHead,
+        outcome: Outcome,
+        settings: &Settings,
+    ) -> Result<Next, RunError> {
         let attempts = job.attempts + 1;
         let window = settings.config.signing.retry_window;
         let chance = super::chance();
@@ -126,8 +144,10 @@ impl Context {
         let annotations = summary.annotations();
         let completed = head.completed_at();
         if release || attempts <= record::RETRIES_WRITTEN {
-            let uid = job.key.uid.clone();
-            self.write(&job.key, head, |head| Some(record::patch(head, &uid, &annotations, release))).await?;
+            let patch = |head: &RunHead| Some(record::patch(head, &job.key.uid, &annotations, release));
+            if let Next::After(pause) = self.write(&job.key, head, patch).await? {
+                return Ok(Next::After(pause));
+            }
         }
         self.reporter.attempted(&job.key, &outcome, &summary, completed).await;
         Ok(match verdict {
@@ -144,7 +164,10 @@ impl Context {
 
     async fn release(&self, key: &RunKey, head: RunHead) -> Result<Next, RunError> {
         let none = BTreeMap::new();
-        self.write(key, head, |head| record::is_held(head).then(|| record::patch(head, &key.uid, &none, true))).await
+        self.write(key, head, |head| {
+            record::is_held(head).then(|| record::patch(head, &key.uid, &none, true))
+        })
+        .await
     }
 
     /// Patches a run; when somebody changed it meanwhile, makes the patch again from what it is now.
@@ -155,14 +178,14 @@ impl Context {
         patch: impl Fn(&RunHead) -> Option<serde_json::Value>,
     ) -> Result<Next, RunError> {
         for _ in 0..CONFLICTS {
-            let Some(patch) = patch(&head) else { return Ok(Next::Done) };
+            let Some(patch) = patch(&head) else { return Ok(Next::Idle) };
             match self.runs.patch(key, &patch).await {
-                Ok(_) => return Ok(Next::Done),
-                Err(error) if error.code() == Some(404) => return Ok(Next::Done),
+                Ok(_) => return Ok(Next::Idle),
+                Err(error) if error.code() == Some(404) => return Ok(Next::Idle),
                 Err(error) if error.code() == Some(409) => {}
                 Err(error) => return Err(error),
             }
-            let Some(body) = self.runs.read(key).await? else { return Ok(Next::Done) };
+            let Some(body) = self.runs.read(key).await? else { return Ok(Next::Idle) };
             head = serde_json::from_slice(&body)?;
         }
         Ok(Next::After(super::retry::CONFLICT_PAUSE))

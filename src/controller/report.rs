@@ -16,10 +16,10 @@ use super::queue::Next;
 use super::runs::RunError;
 use crate::artifact::Unusable;
 use crate::error::Diagnose;
-use crate::flow::outcome::{Entry, Error, Outcome, State};
 use crate::error::chain;
-use crate::telemetry::metrics::{Cause, Metrics};
+use crate::flow::outcome::{Entry, Error, Outcome, State};
 use crate::tekton::head::RunKey;
+use crate::telemetry::metrics::{Cause, Metrics};
 use event::Events;
 
 /// Delays after the API server refused or did not answer.
@@ -55,7 +55,8 @@ impl Reporter {
         match summary.mark() {
             Some("true") => {
                 self.metrics.marked(key.kind, since);
-                let stored = outcome.entries.iter().filter(|entry| matches!(entry.state, State::Stored(_))).count();
+                let stored =
+                    outcome.entries.iter().filter(|entry| matches!(entry.state, State::Stored(_))).count();
                 tracing::info!(run = %key, stored, milliseconds = since.map(millis), "signed");
             }
             Some(_) => {
@@ -93,7 +94,12 @@ impl Reporter {
     }
 
     async fn unusable(&self, key: &RunKey, unusable: &Unusable) {
-        let text = format!("result {} cannot be used: {}. {}", unusable.result, unusable.reason, unusable.reason.remedy());
+        let text = format!(
+            "result {} cannot be used: {}. {}",
+            unusable.result,
+            unusable.reason,
+            unusable.reason.remedy()
+        );
         tracing::warn!(run = %key, "{text}");
         self.events.publish(key, "UnusableResult", &text).await;
     }

@@ -6,6 +6,7 @@ use kube::Client;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::error::chain;
 use crate::tekton::head::{RunHead, RunKey};
 use crate::tekton::{Kind, MalformedRun, TaskRun};
 
@@ -15,7 +16,7 @@ const CHILDREN: usize = 2000;
 /// The API server said no, or nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RunError {
-    #[error(transparent)]
+    #[error("{}", said(.0))]
     Api(#[from] kube::Error),
     #[error("the request cannot be built")]
     Request(#[from] http::Error),
@@ -32,6 +33,14 @@ impl RunError {
             Self::Api(kube::Error::Api(status)) => Some(status.code),
             _ => None,
         }
+    }
+}
+
+/// What the API server said, without the debug output that the library appends.
+pub(super) fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => chain(error),
     }
 }
 
@@ -87,8 +96,8 @@ impl Runs {
         let selector = format!("labelSelector=tekton.dev%2FpipelineRun%3D{}", owner.name);
         let request = http::Request::get(format!("{path}?{selector}&limit={CHILDREN}")).body(Vec::new())?;
         let list: List = self.client.request(request).await?;
-        let owned = list.items.into_iter().filter(|child| is_owned_by(child, &owner.uid));
-        owned.map(|child| Ok(TaskRun::from_value(child)?)).collect()
+        let children = list.items.into_iter().filter(|child| is_owned_by(child, &owner.uid));
+        children.map(|child| Ok(TaskRun::from_value(child)?)).collect()
     }
 }
 
@@ -98,5 +107,7 @@ fn object(key: &RunKey) -> String {
 
 fn is_owned_by(child: &Value, uid: &str) -> bool {
     let owners = child.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    owners.is_some_and(|owners| owners.iter().any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid)))
+    owners.is_some_and(|owners| {
+        owners.iter().any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid))
+    })
 }

@@ -31,7 +31,13 @@ impl Endpoints {
     }
 
     /// Serves until `stop`.
-    pub(super) async fn serve(self, ready: Arc<Readiness>, metrics: Arc<Metrics>, queue: Arc<Queue>, stop: CancellationToken) {
+    pub(super) async fn serve(
+        self,
+        ready: Arc<Readiness>,
+        metrics: Arc<Metrics>,
+        queue: Arc<Queue>,
+        stop: CancellationToken,
+    ) {
         let readyz = get(move || async move {
             ready.lacks().map_or((StatusCode::OK, "ok"), |lacking| (StatusCode::SERVICE_UNAVAILABLE, lacking))
         });
@@ -60,7 +66,8 @@ impl Endpoints {
 }
 
 async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
-    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, option, source })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, option, source })?;
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(%bound, option, "listening");
     Ok(listener)

@@ -14,11 +14,11 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::runs::said;
 use crate::config::Config;
 use crate::error::Diagnose as _;
 use crate::signature;
 use crate::signature::key::keyring::KeyRing;
-use crate::error::chain;
 use crate::telemetry::metrics::Metrics;
 
 /// How often ConfigMap, Secret or directory are looked at: a change is in force within this time.
@@ -134,7 +134,12 @@ impl Follower {
             Ok(Some(map)) => map.data.unwrap_or_default(),
             Ok(None) => return self.config_missing(),
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "cannot read ConfigMap {}/{}", self.namespace, self.config_map);
+                tracing::warn!(
+                    error = said(&error),
+                    "cannot read ConfigMap {}/{}",
+                    self.namespace,
+                    self.config_map
+                );
                 return None;
             }
         };
@@ -159,9 +164,17 @@ impl Follower {
 
     fn config_missing(&mut self) -> Option<Config> {
         if self.config_seen.take().is_some() {
-            tracing::error!("ConfigMap {}/{} is gone; its last values stay in force", self.namespace, self.config_map);
+            tracing::error!(
+                "ConfigMap {}/{} is gone; its last values stay in force",
+                self.namespace,
+                self.config_map
+            );
         } else {
-            tracing::warn!("waiting for ConfigMap {}/{}: create it, empty for the defaults", self.namespace, self.config_map);
+            tracing::warn!(
+                "waiting for ConfigMap {}/{}: create it, empty for the defaults",
+                self.namespace,
+                self.config_map
+            );
         }
         None
     }
@@ -197,7 +210,7 @@ impl Follower {
             }
             KeySource::Secret { namespace, name } => {
                 let secret = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(name).await;
-                let secret = secret.map_err(|error| format!("{}: {}", self.place(), chain(&error)))?;
+                let secret = secret.map_err(|error| format!("{}: {}", self.place(), said(&error)))?;
                 let data = secret.and_then(|secret| secret.data).unwrap_or_default();
                 Ok(data.into_iter().map(|(name, content)| (name, content.0)).collect())
             }

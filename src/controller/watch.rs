@@ -23,7 +23,9 @@ use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::Lane;
+use super::runs::said;
 use super::sight::Sight;
+use crate::error::chain;
 use crate::tekton::Kind;
 use crate::tekton::head::RunHead;
 
@@ -46,7 +48,7 @@ pub(super) struct Watch {
 /// Why a watch ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WatchError {
-    #[error(transparent)]
+    #[error("{}", said(.0))]
     Api(#[from] kube::Error),
     #[error("the connection broke")]
     Connection(#[from] std::io::Error),
@@ -209,8 +211,3 @@ async fn line(stream: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>
         }
     }
 }
-
-fn chain(error: &dyn std::error::Error) -> String {
-    crate::error::chain(error)
-}
-

@@ -13,8 +13,8 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use kube::{Api, Client};
 
-use super::docker_config::{self, Reading};
-use super::named::{NamedSecret, RunReferences, named_secrets};
+use super::docker_config::Reading;
+use super::named::{NamedSecret, RunReferences, named_secrets, read_named};
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 use crate::error::{Class, Diagnose};
 
@@ -70,7 +70,8 @@ impl Cluster {
         for (secret, reading) in named.into_iter().zip(readings) {
             let reading = reading?;
             let version = reading.entries.first().map(|entry| entry.location.clone());
-            let location = version.unwrap_or_else(|| Location::Secret(reference(&run.namespace, &secret.name, "")));
+            let location =
+                version.unwrap_or_else(|| Location::Secret(reference(&run.namespace, &secret.name, "")));
             keychain.add(secret.source, location, reading);
         }
         Ok(keychain)
@@ -92,7 +93,8 @@ impl Cluster {
     ) -> Result<Option<ServiceAccount>, ApiError> {
         let what = Location::ServiceAccount(format!("{namespace}/{name}"));
         let found = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace).get_opt(name).await;
-        let gone = (ProblemCode::ServiceAccountNotFound, "it does not exist; only the pod's credentials are left");
+        let gone =
+            (ProblemCode::ServiceAccountNotFound, "it does not exist; only the pod's credentials are left");
         self.settle(found, Source::ServiceAccountSecrets, what, gone, keychain)
     }
 
@@ -108,7 +110,7 @@ impl Cluster {
         let Some(found) = self.settle(found, secret.source.clone(), location, gone, &mut problems)? else {
             return Ok(Reading { problems: problems.problems, ..Reading::default() });
         };
-        let reading = read(namespace, secret, found);
+        let reading = read_named(namespace, secret, found);
         self.remember(key, &reading);
         Ok(reading)
     }
@@ -156,17 +158,4 @@ fn account_of(pod: &Pod) -> Option<String> {
 
 fn reference(namespace: &str, name: &str, version: &str) -> SecretRef {
     SecretRef { namespace: namespace.to_owned(), name: name.to_owned(), resource_version: version.to_owned() }
-}
-
-/// Reads the entries of a Secret as the API server returned it.
-pub fn read(namespace: &str, named: &NamedSecret, secret: Secret) -> Reading {
-    let version = secret.metadata.resource_version.unwrap_or_default();
-    let data = secret.data.unwrap_or_default().into_iter().map(|(name, content)| (name, content.0)).collect();
-    let secret = docker_config::Secret {
-        reference: &reference(namespace, &named.name, &version),
-        kind: secret.type_.as_deref().unwrap_or_default(),
-        data: &data,
-        annotations: &secret.metadata.annotations.unwrap_or_default(),
-    };
-    docker_config::read_secret(&named.source, &secret)
 }

@@ -1,9 +1,10 @@
 //! Which Secrets a run names, and through what: pure, so that the cluster and manifest files give the same
 //! keychain (credentials specification §1.2, sources 1 to 4, rules R1 to R3).
 
-use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, Secret, ServiceAccount};
 
-use super::Source;
+use super::docker_config::{self, Reading};
+use super::{SecretRef, Source};
 use crate::tekton::Run;
 
 /// What a run says about its credentials.
@@ -41,7 +42,11 @@ pub struct NamedSecret {
 }
 
 /// Every Secret that counts, in the order of the sources.
-pub fn named_secrets(run: &RunReferences, pod: Option<&Pod>, account: Option<&ServiceAccount>) -> Vec<NamedSecret> {
+pub fn named_secrets(
+    run: &RunReferences,
+    pod: Option<&Pod>,
+    account: Option<&ServiceAccount>,
+) -> Vec<NamedSecret> {
     let pod = pod.and_then(|pod| pod.spec.as_ref()).and_then(|spec| spec.image_pull_secrets.as_deref());
     let secrets = account.and_then(|account| account.secrets.as_deref()).unwrap_or_default();
     let pull_secrets = account.and_then(|account| account.image_pull_secrets.as_deref());
@@ -50,10 +55,30 @@ pub fn named_secrets(run: &RunReferences, pod: Option<&Pod>, account: Option<&Se
     let mut all: Vec<NamedSecret> = Vec::new();
     all.extend(local(pod).map(|name| named(Source::PodImagePullSecrets, name)));
     all.extend(run.template.iter().map(|name| named(Source::PodTemplateImagePullSecrets, name)));
-    all.extend(secrets.iter().filter_map(|secret| secret.name.as_deref()).map(|name| named(Source::ServiceAccountSecrets, name)));
+    all.extend(
+        secrets
+            .iter()
+            .filter_map(|secret| secret.name.as_deref())
+            .map(|name| named(Source::ServiceAccountSecrets, name)),
+    );
     all.extend(local(pull_secrets).map(|name| named(Source::ServiceAccountImagePullSecrets, name)));
     all.retain(|secret| !secret.name.is_empty());
     all
+}
+
+/// Reads the entries of a Secret as the API server returned it.
+pub fn read_named(namespace: &str, named: &NamedSecret, secret: Secret) -> Reading {
+    let version = secret.metadata.resource_version.unwrap_or_default();
+    let data = secret.data.unwrap_or_default().into_iter().map(|(name, content)| (name, content.0)).collect();
+    let (namespace, name) = (namespace.to_owned(), named.name.clone());
+    let reference = SecretRef { namespace, name, resource_version: version };
+    let secret = docker_config::Secret {
+        reference: &reference,
+        kind: secret.type_.as_deref().unwrap_or_default(),
+        data: &data,
+        annotations: &secret.metadata.annotations.unwrap_or_default(),
+    };
+    docker_config::read_secret(&named.source, &secret)
 }
 
 fn local(references: Option<&[LocalObjectReference]>) -> impl Iterator<Item = &str> {
@@ -81,9 +106,14 @@ mod tests {
 
     #[test]
     fn the_pod_comes_first_then_its_template_then_the_service_account() {
-        let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [], "imagePullSecrets": [{"name": "from-pod"}]}})).unwrap();
-        let account: ServiceAccount =
-            serde_json::from_value(json!({"secrets": [{"name": "push"}], "imagePullSecrets": [{"name": "pull"}]})).unwrap();
+        let pod: Pod = serde_json::from_value(
+            json!({"spec": {"containers": [], "imagePullSecrets": [{"name": "from-pod"}]}}),
+        )
+        .unwrap();
+        let account: ServiceAccount = serde_json::from_value(
+            json!({"secrets": [{"name": "push"}], "imagePullSecrets": [{"name": "pull"}]}),
+        )
+        .unwrap();
         assert_eq!(
             shown(&named_secrets(&run(), Some(&pod), Some(&account))),
             [
@@ -98,6 +128,9 @@ mod tests {
     #[test]
     fn what_is_gone_names_nothing_and_empty_names_do_not_count() {
         let account: ServiceAccount = serde_json::from_value(json!({"secrets": [{"name": ""}, {}]})).unwrap();
-        assert_eq!(shown(&named_secrets(&run(), None, Some(&account))), ["podTemplate.imagePullSecrets from-template"]);
+        assert_eq!(
+            shown(&named_secrets(&run(), None, Some(&account))),
+            ["podTemplate.imagePullSecrets from-template"]
+        );
     }
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 
-use super::named::{NamedSecret, RunReferences, named_secrets};
-use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source, kubernetes};
+use super::named::{NamedSecret, RunReferences, named_secrets, read_named};
+use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 
 /// Objects that a run may refer to. Without a namespace they are in every run's.
 #[derive(Default)]
@@ -44,12 +44,15 @@ impl Objects {
     }
 
     fn add(&self, keychain: &mut Keychain, namespace: &str, named: NamedSecret) {
-        let reference =
-            SecretRef { namespace: namespace.to_owned(), name: named.name.clone(), resource_version: String::new() };
+        let reference = SecretRef {
+            namespace: namespace.to_owned(),
+            name: named.name.clone(),
+            resource_version: String::new(),
+        };
         let location = Location::Secret(reference);
         match find(&self.secrets, namespace, &named.name) {
             Some(secret) => {
-                let reading = kubernetes::read(namespace, &named, with_string_data(secret.clone()));
+                let reading = read_named(namespace, &named, with_string_data(secret.clone()));
                 keychain.add(named.source, location, reading);
             }
             None => keychain.problems.push(absent(named.source, location, ProblemCode::SecretNotFound)),
@@ -64,7 +67,8 @@ fn find<'a, K: k8s_openapi::Metadata<Ty = k8s_openapi::apimachinery::pkg::apis::
 ) -> Option<&'a K> {
     objects.iter().find(|object| {
         let metadata = object.metadata();
-        metadata.name.as_deref() == Some(name) && metadata.namespace.as_deref().is_none_or(|found| found == namespace)
+        metadata.name.as_deref() == Some(name)
+            && metadata.namespace.as_deref().is_none_or(|found| found == namespace)
     })
 }
 
@@ -102,11 +106,16 @@ mod tests {
         Objects {
             pods: Vec::new(),
             accounts: vec![
-                serde_json::from_value(json!({"metadata": metadata("builder"), "secrets": [{"name": "push"}]})).unwrap(),
+                serde_json::from_value(
+                    json!({"metadata": metadata("builder"), "secrets": [{"name": "push"}]}),
+                )
+                .unwrap(),
             ],
             secrets: vec![
-                serde_json::from_value(json!({"metadata": metadata("push"), "type": "kubernetes.io/dockerconfigjson",
-                    "stringData": {".dockerconfigjson": config}}))
+                serde_json::from_value(
+                    json!({"metadata": metadata("push"), "type": "kubernetes.io/dockerconfigjson",
+                    "stringData": {".dockerconfigjson": config}}),
+                )
                 .unwrap(),
             ],
         }

@@ -55,7 +55,8 @@ impl From<&Entry> for OutcomeEntry {
             Artifact::Image(image) => (image.repository.to_string(), image.digest.to_string()),
             run @ Artifact::Run(_) => (run.to_string(), String::new()),
         };
-        let (store, reference, signer) = (entry.store.to_owned(), entry.reference.clone(), entry.signer.clone());
+        let (store, reference, signer) =
+            (entry.store.to_owned(), entry.reference.clone(), entry.signer.clone());
         Self { artifact, digest, store, reference, signer, result, reason }
     }
 }

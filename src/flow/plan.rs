@@ -79,7 +79,9 @@ impl Plan {
         }
         match payload() {
             Ok(payload) => self.items.push(Item { payload: Arc::new(payload), stores: storages.clone() }),
-            Err(error) => self.settled.push(Entry::without_store(artifact, State::Failed(Error::Payload(error)))),
+            Err(error) => {
+                self.settled.push(Entry::without_store(artifact, State::Failed(Error::Payload(error))));
+            }
         }
     }
 }

@@ -84,3 +84,72 @@ fn image(id: &str) -> Option<(&str, &str, &str)> {
     let (algorithm, hex) = digest.split_once(':').filter(|(_, hex)| !hex.contains(':'))?;
     Some((name.strip_prefix("docker-pullable://").unwrap_or(name), algorithm, hex))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn uris(add: impl Fn(&mut Merged, &TaskRun), run: Value) -> Vec<String> {
+        let mut merged = Merged::default();
+        add(&mut merged, &TaskRun::from_value(run).unwrap());
+        let digest = |digest: std::collections::BTreeMap<_, _>| {
+            digest.into_values().collect::<Vec<String>>().join("+")
+        };
+        merged
+            .into_entries()
+            .into_iter()
+            .map(|entry| format!("{} {}", entry.name, digest(entry.digest)))
+            .collect()
+    }
+
+    #[test]
+    fn an_image_that_never_ran_is_left_out_and_the_rest_is_kept() {
+        let steps = [
+            "",
+            "docker://sha256:ab",
+            "docker-pullable://r.io/a@sha256:1",
+            "r.io/b@sha256",
+            "r.io/c@x@sha256:2",
+            "r.io/d@sha512:3",
+        ];
+        let steps: Vec<_> = steps.iter().map(|id| json!({"imageID": id})).collect();
+        let run = json!({"status": {"steps": steps, "sidecars": [{"imageID": "r.io/a@sha256:1"}, {}]}});
+        assert_eq!(uris(add_images, run), ["oci://r.io/a 1", "oci://r.io/d 3"]);
+    }
+
+    #[test]
+    fn results_overrule_params_and_those_overrule_defaults() {
+        let hint = |url: &str, commit: &str| json!([{"name": "CHAINS-GIT_URL", "value": url, "default": url}, {"name": "CHAINS-GIT_COMMIT", "value": commit, "default": commit}]);
+        let mut run = json!({"spec": {}, "status": {"taskSpec": {"params": hint("u1", "c1")}}});
+        assert_eq!(uris(add_task_inputs, run.clone()), ["git+u1.git c1"]);
+        run["spec"]["params"] = hint("git+u2.git", "c2");
+        assert_eq!(uris(add_task_inputs, run.clone()), ["git+u2.git c2"]);
+        run["status"]["results"] = json!([{"name": "CHAINS-GIT_COMMIT", "value": "c3"}]);
+        assert_eq!(uris(add_task_inputs, run), ["git+u2.git c3"]);
+    }
+
+    #[test]
+    fn git_hints_are_trimmed_and_make_nothing_without_a_url() {
+        let run = |url: &str, commit: &str| json!({"spec": {"params": [{"name": "CHAINS-GIT_URL", "value": url}, {"name": "CHAINS-GIT_COMMIT", "value": commit}]}});
+        assert_eq!(uris(add_task_inputs, run(" https://h/r\n", "abc\n")), ["git+https://h/r.git abc"]);
+        assert_eq!(uris(add_task_inputs, run("", "abc")), [""; 0]);
+        assert_eq!(uris(add_task_inputs, run("https://h/r", " ")), [""; 0]);
+    }
+
+    #[test]
+    fn steps_have_inputs_of_their_own() {
+        let input = json!({"name": "x-ARTIFACT_INPUTS", "value": {"uri": "u", "digest": format!(" SHA1:{}", "a".repeat(40))}});
+        let run = json!({"status": {"steps": [
+            {"results": [input, {"name": "CHAINS-GIT_URL", "value": "h"}]},
+            {"results": [{"name": "CHAINS-GIT_COMMIT", "value": "c"}]},
+            {"results": [{"name": "CHAINS-GIT_URL", "value": "g"}, {"name": "CHAINS-GIT_COMMIT", "value": "d"}]}]}});
+        assert_eq!(uris(add_step_inputs, run), ["git+g.git d".to_owned(), format!("u {}", "a".repeat(40))]);
+    }
+
+    #[test]
+    fn inputs_of_the_artifacts_api_are_materials() {
+        let run = json!({"status": {"steps": [{"inputs": [{"name": "source", "values": [{"uri": "git:x", "digest": {"sha1": "ab"}}]}]}]}});
+        assert_eq!(uris(add_task_inputs, run), ["git:x ab"]);
+    }
+}

@@ -59,7 +59,8 @@ impl UnverifiedEnvelope {
 
     /// Whether it carries exactly this payload under exactly this type.
     pub fn carries(&self, payload_type: &str, payload: &[u8]) -> bool {
-        self.payload_type == payload_type && BASE64_STANDARD.decode(&self.payload).is_ok_and(|bytes| bytes == payload)
+        self.payload_type == payload_type
+            && BASE64_STANDARD.decode(&self.payload).is_ok_and(|bytes| bytes == payload)
     }
 
     /// The signatures that decode.

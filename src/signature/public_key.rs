@@ -97,7 +97,9 @@ impl PublicKey {
 
     /// Whether `signature` over `message` was made with this key.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(self.0.algorithm.verification(), &self.0.raw).verify(message, signature).is_ok()
+        UnparsedPublicKey::new(self.0.algorithm.verification(), &self.0.raw)
+            .verify(message, signature)
+            .is_ok()
     }
 
     /// As a PEM file, for `cosign verify --key`.

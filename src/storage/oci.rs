@@ -35,8 +35,8 @@ use crate::artifact::image::{Image, Repository};
 use crate::client::registry::{self, Session, TagLock};
 use crate::error::Diagnose;
 use crate::payload::{Format, Payload};
-use crate::signature::Signed;
 use crate::signature::public_key::PublicKey;
+use crate::signature::{Signed, verifies};
 use manifest::{Layer, SignatureList};
 
 /// How often a tag that others keep replacing is merged anew.
@@ -72,7 +72,9 @@ impl Tags {
         if !self.require_image {
             return Ok(());
         }
-        let cell = Arc::clone(self.images.lock().unwrap_or_else(PoisonError::into_inner).entry(image.clone()).or_default());
+        let cell = Arc::clone(
+            self.images.lock().unwrap_or_else(PoisonError::into_inner).entry(image.clone()).or_default(),
+        );
         cell.get_or_try_init(|| async {
             match self.session.image_exists(image).await {
                 Ok(true) => Ok(()),
@@ -88,21 +90,27 @@ impl Tags {
         let Place::Tag { repository, tag, .. } = place else { return Ok(SignatureList::default()) };
         match self.session.tagged(repository, tag).await.map_err(backend)? {
             None => Ok(SignatureList::default()),
-            Some(stored) => {
-                SignatureList::read(&stored.bytes).map_err(|reason| Error::Foreign { place: place.clone(), reason })
-            }
+            Some(stored) => SignatureList::read(&stored.bytes)
+                .map_err(|reason| Error::Foreign { place: Box::new(place.clone()), reason }),
         }
     }
 
     /// Whether `list` holds a signature over `payload` by `key`.
-    async fn holds(&self, repository: &Repository, list: &SignatureList, payload: &Payload, key: &PublicKey)
-    -> Result<bool, Error> {
+    async fn holds(
+        &self,
+        repository: &Repository,
+        list: &SignatureList,
+        payload: &Payload,
+        key: &PublicKey,
+    ) -> Result<bool, Error> {
         if payload.format == Format::SimpleSigning {
-            return Ok(list.signatures_over(payload).any(|signature| key.verifies(&payload.bytes, &signature)));
+            return Ok(list
+                .signatures_over(payload)
+                .any(|signature| key.verifies(&payload.bytes, &signature)));
         }
         for (digest, size) in list.envelopes_like(payload, key).take(MAX_LOOKED_INTO) {
             let content = self.session.blob(repository, &digest, size).await.map_err(backend)?;
-            if super::tekton::verifies(payload, &content, key) {
+            if verifies(payload, &content, key) {
                 return Ok(true);
             }
         }
@@ -110,14 +118,21 @@ impl Tags {
     }
 
     /// One round: add what `list` lacks, then look again.
-    async fn write(&self, place: &Place, list: &SignatureList, layers: &[Layer]) -> Result<SignatureList, Error> {
+    async fn write(
+        &self,
+        place: &Place,
+        list: &SignatureList,
+        layers: &[Layer],
+    ) -> Result<SignatureList, Error> {
         let Place::Tag { repository, tag, .. } = place else { return Ok(list.clone()) };
         let list = list.with(layers);
         let config = list.config();
         let mut blobs: Vec<Bytes> = layers.iter().map(|layer| layer.content.clone()).collect();
         blobs.dedup();
         blobs.push(config.clone());
-        try_join_all(blobs.into_iter().map(|blob| self.session.push_blob(repository, blob))).await.map_err(backend)?;
+        try_join_all(blobs.into_iter().map(|blob| self.session.push_blob(repository, blob)))
+            .await
+            .map_err(backend)?;
         let content = list.manifest(&config);
         self.session.push_manifest(repository, tag, OCI_IMAGE_MEDIA_TYPE, content).await.map_err(backend)?;
         self.read(place).await
@@ -134,12 +149,20 @@ impl Store for Tags {
         let suffix = if payload.format == Format::SimpleSigning { "sig" } else { "att" };
         let tag = |image: &Image| format!("sha256-{}.{suffix}", image.digest.hex());
         let repository = |image: &Image| self.redirect.clone().unwrap_or_else(|| image.repository.clone());
-        let places =
-            payload.images().into_iter().map(|image| Place::Tag { tag: tag(&image), repository: repository(&image), subject: image });
+        let places = payload.images().into_iter().map(|image| Place::Tag {
+            tag: tag(&image),
+            repository: repository(&image),
+            subject: image,
+        });
         places.collect()
     }
 
-    async fn missing(&self, place: &Place, payload: &Payload, keys: &[PublicKey]) -> Result<Vec<PublicKey>, Error> {
+    async fn missing(
+        &self,
+        place: &Place,
+        payload: &Payload,
+        keys: &[PublicKey],
+    ) -> Result<Vec<PublicKey>, Error> {
         let Place::Tag { subject, repository, tag } = place else { return Ok(Vec::new()) };
         let lock = self.session.tag_lock(repository, tag);
         let writes = *lock.lock().await;
@@ -160,7 +183,9 @@ impl Store for Tags {
     async fn add(&self, place: &Place, signed: &[Arc<Signed>]) -> Result<Stored, Error> {
         let Place::Tag { repository, tag, .. } = place else { return Ok(Stored::default()) };
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned();
-        let lock = seen.as_ref().map_or_else(|| self.session.tag_lock(repository, tag), |seen| Arc::clone(&seen.lock));
+        let lock = seen
+            .as_ref()
+            .map_or_else(|| self.session.tag_lock(repository, tag), |seen| Arc::clone(&seen.lock));
         let layers: Vec<Layer> = signed.iter().map(|signed| Layer::of(signed)).collect();
 
         let mut writes = lock.lock().await;
@@ -184,11 +209,14 @@ impl Store for Tags {
 }
 
 fn policy() -> ExponentialBuilder {
-    ExponentialBuilder::default().with_min_delay(Duration::from_millis(20)).with_max_times(MERGES - 1).with_jitter()
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(20))
+        .with_max_times(MERGES - 1)
+        .with_jitter()
 }
 
 fn contended(place: &Place) -> Error {
-    Error::Contended { place: place.clone(), times: MERGES }
+    Error::Contended { place: Box::new(place.clone()), times: MERGES }
 }
 
 fn backend(error: registry::Error) -> Error {

@@ -14,10 +14,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::{Error, Place, Store, Stored};
-use crate::payload::{Format, Payload};
-use crate::signature::dsse::{UnverifiedEnvelope, pre_authentication_encoding};
+use crate::payload::Payload;
 use crate::signature::public_key::PublicKey;
-use crate::signature::Signed;
+use crate::signature::{Signed, verifies};
 use crate::tekton::ANNOTATION_PREFIX;
 
 /// What the API server accepts on one object, names and values together.
@@ -44,7 +43,8 @@ impl Annotations {
     }
 
     fn has(&self, short_key: &str, payload: &Payload, key: &PublicKey) -> bool {
-        let (Some(bytes), Some(content)) = (self.decoded("payload", short_key), self.decoded("signature", short_key))
+        let (Some(bytes), Some(content)) =
+            (self.decoded("payload", short_key), self.decoded("signature", short_key))
         else {
             return false;
         };
@@ -62,18 +62,6 @@ impl Annotations {
         }
         Ok(())
     }
-}
-
-/// Whether stored content is a signature over this payload by this key.
-pub(super) fn verifies(payload: &Payload, content: &[u8], key: &PublicKey) -> bool {
-    if payload.format == Format::SimpleSigning {
-        return key.verifies(&payload.bytes, content);
-    }
-    UnverifiedEnvelope::read(content).is_some_and(|envelope| {
-        let message = pre_authentication_encoding(payload.media_type, &payload.bytes);
-        envelope.carries(payload.media_type, &payload.bytes)
-            && envelope.signatures().any(|signature| key.verifies(&message, &signature))
-    })
 }
 
 fn annotation(name: &str, key: &str) -> String {

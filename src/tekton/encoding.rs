@@ -90,8 +90,12 @@ impl Serialize for Part<'_> {
             (Shape::Number | Shape::NumberOrText, Value::Null) => serializer.serialize_u64(0),
             (Shape::Duration, Value::Null) => serializer.serialize_str("0s"),
             (Shape::Quantity, Value::Null) => serializer.serialize_str("0"),
-            (Shape::Quantity, Value::String(text)) => serializer.serialize_str(text.trim()),
-            (Shape::Quantity, Value::Number(number)) => serializer.collect_str(number),
+            (Shape::Quantity, Value::String(text)) => {
+                serializer.serialize_str(&super::quantity::normal(text))
+            }
+            (Shape::Quantity, Value::Number(number)) => {
+                serializer.serialize_str(&super::quantity::normal(&number.to_string()))
+            }
             (Shape::Time, Value::String(text)) => serializer.serialize_str(&seconds(text)),
             (Shape::Duration, Value::String(text)) => {
                 serializer.serialize_str(&super::duration::normal(text))
@@ -192,11 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn quantities_are_text_and_stay_as_they_were_written() {
+    fn quantities_are_text_in_their_one_form() {
         let spec = json!({"computeResources": {"requests": {"cpu": 1, "memory": " 1024Mi"}}});
         assert_eq!(
             written(Type::TaskRunSpec, &spec),
-            json!({"serviceAccountName": "", "computeResources": {"requests": {"cpu": "1", "memory": "1024Mi"}}})
+            json!({"serviceAccountName": "", "computeResources": {"requests": {"cpu": "1", "memory": "1Gi"}}})
         );
     }
 

@@ -189,7 +189,8 @@ mod tests {
     #[test]
     fn a_run_is_done_when_succeeded_is_no_longer_unknown() {
         for (status, done) in [("True", true), ("False", true), ("Unknown", false), ("", false)] {
-            let json = format!(r#"{{"status":{{"conditions":[{{"type":"Succeeded","status":"{status}"}}]}}}}"#);
+            let json =
+                format!(r#"{{"status":{{"conditions":[{{"type":"Succeeded","status":"{status}"}}]}}}}"#);
             assert_eq!(head(&json).is_done(), done, "{status}");
         }
         assert!(!head(r#"{"status":{"conditions":[{"type":"Ready","status":"True"}]}}"#).is_done());
@@ -210,12 +211,18 @@ mod tests {
     fn null_annotations_and_odd_marks_are_no_marks() {
         assert_eq!(head(r#"{"metadata":{"annotations":null}}"#).mark(), None);
         assert_eq!(head(r#"{"metadata":{"annotations":{"chains.tekton.dev/signed":"yes"}}}"#).mark(), None);
-        assert_eq!(head(r#"{"metadata":{"annotations":{"chains.tekton.dev/signed":"failed"}}}"#).mark(), Some(Mark::Failed));
+        assert_eq!(
+            head(r#"{"metadata":{"annotations":{"chains.tekton.dev/signed":"failed"}}}"#).mark(),
+            Some(Mark::Failed)
+        );
     }
 
     #[test]
     fn tekton_itself_is_not_a_foreign_controller() {
         assert_eq!(head(r#"{"spec":{"managedBy":"tekton.dev/pipeline"}}"#).managed_by(), None);
-        assert_eq!(head(r#"{"spec":{"managedBy":"kueue.x-k8s.io/multikueue"}}"#).managed_by(), Some("kueue.x-k8s.io/multikueue"));
+        assert_eq!(
+            head(r#"{"spec":{"managedBy":"kueue.x-k8s.io/multikueue"}}"#).managed_by(),
+            Some("kueue.x-k8s.io/multikueue")
+        );
     }
 }

@@ -58,3 +58,51 @@ impl CompletedRun {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn child(name: &str, task: &str, ended: bool) -> TaskRun {
+        let end = if ended { json!("2026-01-02T03:04:05Z") } else { json!(null) };
+        TaskRun::from_value(json!({"metadata": {"name": name, "labels": {PIPELINE_TASK: task}}, "status": {"completionTime": end}}))
+            .unwrap()
+    }
+
+    fn executed(spec: &Value, children: Vec<TaskRun>) -> Vec<(String, bool)> {
+        let run = Run::from_value(json!({"kind": "PipelineRun", "status": {"pipelineSpec": spec}})).unwrap();
+        let completed = CompletedRun::suppose(run, children);
+        let tasks = completed.executed_tasks();
+        tasks.iter().map(|task| (task.run.metadata().name.clone(), task.finally)).collect()
+    }
+
+    #[test]
+    fn the_pipeline_gives_the_order_and_a_matrix_gives_several() {
+        let spec = json!({"tasks": [{"name": "b"}, {"name": "a"}], "finally": [{"name": "z"}]});
+        let children = vec![
+            child("z1", "z", true),
+            child("a1", "a", true),
+            child("b1", "b", true),
+            child("b2", "b", true),
+            child("b3", "b", false),
+            child("x1", "x", true),
+        ];
+        assert_eq!(
+            executed(&spec, children),
+            [("b1", false), ("b2", false), ("a1", false), ("z1", true)]
+                .map(|(name, finally)| (name.to_owned(), finally))
+        );
+    }
+
+    #[test]
+    fn a_task_that_is_named_twice_is_taken_once() {
+        let spec = json!({"tasks": [{"name": "a"}, {"name": "a"}]});
+        assert_eq!(executed(&spec, vec![child("a1", "a", true)]).len(), 1);
+    }
+
+    #[test]
+    fn without_a_pipeline_there_are_no_tasks() {
+        assert_eq!(executed(&json!(null), vec![child("a1", "a", true)]), []);
+    }
+}

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::head::RunHead;
 use super::{ANNOTATION_PREFIX, Kind};
@@ -81,7 +81,8 @@ pub fn finalizer(kind: Kind) -> &'static str {
 
 /// Whether a finalizer is one of Chains' or ours, whoever set it.
 pub fn is_ours(finalizer: &str) -> bool {
-    finalizer == LEGACY_FINALIZER || [Kind::TaskRun, Kind::PipelineRun].map(self::finalizer).contains(&finalizer)
+    finalizer == LEGACY_FINALIZER
+        || [Kind::TaskRun, Kind::PipelineRun].map(self::finalizer).contains(&finalizer)
 }
 
 /// Whether a run is held by one of ours.
@@ -94,23 +95,23 @@ pub fn patch(head: &RunHead, uid: &str, annotations: &BTreeMap<String, String>, 
     let annotations: BTreeMap<String, &String> =
         annotations.iter().map(|(name, value)| (prefixed(name), value)).collect();
     // The uid makes the API server refuse the patch for another run of the same name.
-    let mut metadata = json!({"uid": uid});
+    let mut metadata = Map::from_iter([("uid".to_owned(), json!(uid))]);
     if !annotations.is_empty() {
-        metadata["annotations"] = json!(annotations);
+        metadata.insert("annotations".to_owned(), json!(annotations));
     }
     if release && is_held(head) {
-        let rest: Vec<&String> = head.finalizers().iter().filter(|finalizer| !is_ours(finalizer)).collect();
-        metadata["finalizers"] = json!(rest);
+        let others: Vec<&String> = head.finalizers().iter().filter(|name| !is_ours(name)).collect();
+        metadata.insert("finalizers".to_owned(), json!(others));
         // The list replaces the old one whole, so it must be the one that was looked at.
-        metadata["resourceVersion"] = json!(head.resource_version());
+        metadata.insert("resourceVersion".to_owned(), json!(head.resource_version()));
     }
     json!({"metadata": metadata})
 }
 
 /// A patch that holds a run until it is signed.
 pub fn hold(head: &RunHead, kind: Kind, uid: &str) -> Value {
-    let held = head.finalizers().iter().map(String::as_str).chain([finalizer(kind)]).collect::<Vec<_>>();
-    json!({"metadata": {"uid": uid, "resourceVersion": head.resource_version(), "finalizers": held}})
+    let all: Vec<&str> = head.finalizers().iter().map(String::as_str).chain([finalizer(kind)]).collect();
+    json!({"metadata": {"uid": uid, "resourceVersion": head.resource_version(), "finalizers": all}})
 }
 
 fn prefixed(name: &str) -> String {
@@ -122,7 +123,10 @@ mod tests {
     use super::*;
 
     fn head(finalizers: &[&str]) -> RunHead {
-        serde_json::from_value(json!({"metadata": {"uid": "u", "resourceVersion": "7", "finalizers": finalizers}})).unwrap()
+        serde_json::from_value(
+            json!({"metadata": {"uid": "u", "resourceVersion": "7", "finalizers": finalizers}}),
+        )
+        .unwrap()
     }
 
     fn signed() -> BTreeMap<String, String> {
@@ -159,11 +163,21 @@ mod tests {
 
     #[test]
     fn an_outcome_of_a_thousand_images_fits_and_says_how_many_it_left_out() {
-        let entry = OutcomeEntry { artifact: "registry.example/app".into(), result: "stored", ..OutcomeEntry::default() };
+        let entry = OutcomeEntry {
+            artifact: "registry.example/app".into(),
+            result: "stored",
+            ..OutcomeEntry::default()
+        };
         let text = outcome(&vec![entry; 1000]);
         assert!(text.len() <= MAX_OUTCOME, "{}", text.len());
         let list: Vec<Value> = serde_json::from_str(&text).unwrap();
-        let more: usize = list.last().unwrap()["artifact"].as_str().unwrap().strip_suffix(" more").unwrap().parse().unwrap();
+        let more: usize = list.last().unwrap()["artifact"]
+            .as_str()
+            .unwrap()
+            .strip_suffix(" more")
+            .unwrap()
+            .parse()
+            .unwrap();
         assert_eq!(list.len() - 1 + more, 1000);
     }
 

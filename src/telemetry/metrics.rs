@@ -116,10 +116,18 @@ impl Metrics {
             registry.register(name("sign_created"), "Signatures made", metrics.sign_created.clone());
             registry.register(name("payload_stored"), "Signatures stored", metrics.payload_stored.clone());
             registry.register(name("marked_signed"), "Runs marked as signed", metrics.marked_signed.clone());
-            registry.register(name("signing_failures"), "Failures by cause", metrics.signing_failures.clone());
+            registry.register(
+                name("signing_failures"),
+                "Failures by cause",
+                metrics.signing_failures.clone(),
+            );
         }
         let registry = &mut self.registry;
-        registry.register("hallmark_pending_runs", "Runs that wait for their signature", self.pending.clone());
+        registry.register(
+            "hallmark_pending_runs",
+            "Runs that wait for their signature",
+            self.pending.clone(),
+        );
         registry.register(
             "hallmark_completion_to_mark_seconds",
             "Time from the completion of a run to its mark",

@@ -11,8 +11,11 @@
     reason = "a test fails by panicking, and its parts are no library"
 )]
 
+mod agent;
 mod demo;
 mod embedded_registry;
 mod harness;
+mod main_path;
+mod release;
 #[path = "../support/lib.rs"]
 mod support;

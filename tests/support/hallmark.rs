@@ -11,7 +11,7 @@ use super::process::{Finished, Server, eventually, run};
 /// A running `hallmark`.
 #[derive(Debug)]
 pub struct Hallmark {
-    server: Server,
+    server: Option<Server>,
     home: TempDir,
 }
 
@@ -20,7 +20,7 @@ impl Hallmark {
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut command = command(arguments, environment, home.path());
-        Self { server: Server::spawn("hallmark", &mut command, home.path()), home }
+        Self { server: Some(Server::spawn("hallmark", &mut command, home.path())), home }
     }
 
     /// Runs it to its end.
@@ -36,7 +36,7 @@ impl Hallmark {
 
     /// Everything that it has printed so far, standard output and error as they came.
     pub fn lines(&self) -> Vec<String> {
-        self.server.log_text().lines().map(str::to_owned).collect()
+        self.log_text().lines().map(str::to_owned).collect()
     }
 
     /// Waits for a line that holds `text`.
@@ -47,16 +47,18 @@ impl Hallmark {
 
     /// How it ended, if it has.
     pub fn exited(&mut self) -> Option<ExitStatus> {
-        self.server.exited()
+        self.server.as_mut().and_then(Server::exited)
     }
 
     /// SIGTERM; answers how it ended and everything that it printed.
-    pub fn terminate(self) -> (ExitStatus, Vec<String>) {
-        let Self { server, home } = self;
-        let log = home.path().join("hallmark.log");
-        let status = server.terminate();
-        let printed = std::fs::read(log).unwrap_or_default();
-        (status, String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect())
+    pub fn terminate(mut self) -> (ExitStatus, Vec<String>) {
+        let status = self.server.take().unwrap().terminate();
+        (status, self.lines())
+    }
+
+    fn log_text(&self) -> String {
+        let printed = std::fs::read(self.home.path().join("hallmark.log")).unwrap_or_default();
+        String::from_utf8_lossy(&printed).into_owned()
     }
 
     /// SIGKILL: what a crash looks like.
@@ -70,4 +72,20 @@ fn command(arguments: &[&str], environment: &[(&str, &str)], home: &Path) -> Com
     command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home).current_dir(home);
     command.args(arguments).envs(environment.iter().copied());
     command
+}
+
+/// A failing test shows what the agent said last.
+impl Drop for Hallmark {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines = self.lines();
+            let loud =
+                |line: &&String| !line.contains(r#""level":"TRACE""#) && !line.contains(r#""level":"DEBUG""#);
+            let shown: Vec<&String> = lines.iter().filter(loud).collect();
+            println!("hallmark said last:");
+            for line in shown.iter().skip(shown.len().saturating_sub(20)) {
+                println!("{line}");
+            }
+        }
+    }
 }

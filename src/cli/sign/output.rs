@@ -8,8 +8,8 @@ use super::Signed;
 use crate::artifact::Artifact;
 use crate::cli::style;
 use crate::error::Diagnose as _;
-use crate::flow::outcome::{Entry, State};
 use crate::error::chain;
+use crate::flow::outcome::{Entry, State};
 use crate::tekton::ANNOTATION_PREFIX;
 use crate::tekton::record::{self, OutcomeEntry};
 
@@ -82,8 +82,10 @@ fn annotate(manifest: &mut Value, one: &Signed) {
             new.extend(stored.annotations.clone());
         }
     }
-    let metadata = manifest.as_object_mut().map(|object| object.entry("metadata").or_insert(Value::Object(Map::new())));
-    let annotations = metadata.and_then(Value::as_object_mut).map(|m| m.entry("annotations").or_insert(json!({})));
+    let metadata =
+        manifest.as_object_mut().map(|object| object.entry("metadata").or_insert(Value::Object(Map::new())));
+    let annotations =
+        metadata.and_then(Value::as_object_mut).map(|m| m.entry("annotations").or_insert(json!({})));
     if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
         for (name, value) in new {
             let short = name.strip_prefix(ANNOTATION_PREFIX).unwrap_or(&name);
@@ -97,7 +99,12 @@ pub(super) fn failures(signed: &[Signed]) {
     let mut told: Vec<String> = Vec::new();
     for one in signed {
         for unusable in &one.outcome.unusable {
-            told.push(format!("result {}: {}. {}", unusable.result, unusable.reason, unusable.reason.remedy()));
+            told.push(format!(
+                "result {}: {}. {}",
+                unusable.result,
+                unusable.reason,
+                unusable.reason.remedy()
+            ));
         }
         for error in one.outcome.failures() {
             let hint = error.hint().map(|hint| format!("\n  {hint}")).unwrap_or_default();

@@ -8,7 +8,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oci_client::errors::OciEnvelope;
 use oci_client::manifest::{
-    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE,
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
+    OCI_IMAGE_MEDIA_TYPE,
 };
 use reqwest::Response;
 
@@ -36,7 +37,8 @@ impl Session {
     pub async fn image_exists(&self, image: &Image) -> Result<bool, Error> {
         let target = pull(&image.repository);
         let action = format!("look up image {image}");
-        let mut request = self.request(&target, Method::HEAD, action, &format!("manifests/{}", image.digest)).await?;
+        let mut request =
+            self.request(&target, Method::HEAD, action, &format!("manifests/{}", image.digest)).await?;
         request.headers.insert(ACCEPT, any_manifest());
         let response = self.send(&target, &request).await?;
         match response.status() {
@@ -117,7 +119,13 @@ impl Session {
         if response.status().is_success() { Ok(()) } else { Err(refused(&request, response).await) }
     }
 
-    async fn request(&self, target: &Target, method: Method, action: String, path: &str) -> Result<Request, Error> {
+    async fn request(
+        &self,
+        target: &Target,
+        method: Method,
+        action: String,
+        path: &str,
+    ) -> Result<Request, Error> {
         let host = self.host(&target.repository);
         let base = self.known(&host).await?.base;
         let url = base.join(&format!("v2/{}/{path}", target.repository.path()));
@@ -139,8 +147,12 @@ fn push(repository: &Repository) -> Target {
 }
 
 fn any_manifest() -> HeaderValue {
-    let types =
-        [OCI_IMAGE_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE];
+    let types = [
+        OCI_IMAGE_MEDIA_TYPE,
+        OCI_IMAGE_INDEX_MEDIA_TYPE,
+        IMAGE_MANIFEST_MEDIA_TYPE,
+        IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+    ];
     HeaderValue::from_str(&types.join(", ")).unwrap_or(HeaderValue::from_static("*/*"))
 }
 
@@ -151,7 +163,14 @@ fn upload(first: &Request, response: &Response, digest: Digest, content: Bytes) 
     url.query_pairs_mut().append_pair("digest", &digest.to_string());
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    Ok(Request { action: first.action.clone(), method: Method::PUT, home: first.home.clone(), url, headers, body: content })
+    Ok(Request {
+        action: first.action.clone(),
+        method: Method::PUT,
+        home: first.home.clone(),
+        url,
+        headers,
+        body: content,
+    })
 }
 
 fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {

@@ -142,13 +142,18 @@ impl fmt::Display for Details<'_> {
 impl Diagnose for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Unavailable { .. } | Self::Throttled { .. } => Class::Temporary,
-            Self::Body { source: BodyError::Broken(_), .. } => Class::Temporary,
+            Self::Unavailable { .. }
+            | Self::Throttled { .. }
+            | Self::Body { source: BodyError::Broken(_), .. } => Class::Temporary,
             Self::NoImage { .. } => Class::Absent,
             Self::Keychain { source, .. } => source.class(),
             Self::Token { source, .. } => source.class(),
-            Self::Setup(_) | Self::Tls { .. } | Self::Denied { .. } => Class::Misconfigured,
-            Self::Refused { .. } | Self::Malformed { .. } | Self::Body { .. } => Class::Misconfigured,
+            Self::Setup(_)
+            | Self::Tls { .. }
+            | Self::Denied { .. }
+            | Self::Refused { .. }
+            | Self::Malformed { .. }
+            | Self::Body { .. } => Class::Misconfigured,
         }
     }
 
@@ -173,7 +178,8 @@ impl Diagnose for Error {
                 "give the agent the CA of {host} (SSL_CERT_FILE), or set storage.oci.repository.insecure if it has none"
             )),
             Self::NoImage { .. } => Some(
-                "check that the task pushed it and that its results name the digest that was pushed".to_owned(),
+                "check that the task pushed it and that its results name the digest that was pushed"
+                    .to_owned(),
             ),
             Self::Keychain { source, .. } => source.hint(),
             Self::Token { source, .. } => source.hint(),
@@ -194,7 +200,9 @@ impl Diagnose for Error {
 
     fn host_away(&self) -> Option<&str> {
         match self {
-            Self::Unavailable { host, .. } | Self::Body { host, source: BodyError::Broken(_), .. } => Some(host),
+            Self::Unavailable { host, .. } | Self::Body { host, source: BodyError::Broken(_), .. } => {
+                Some(host)
+            }
             _ => None,
         }
     }

@@ -112,7 +112,8 @@ impl Host {
     }
 
     async fn ping(&self, transport: &Transport, scheme: &str) -> Result<Known, Error> {
-        let base = Url::parse(&format!("{scheme}://{}/", self.name)).map_err(|_| self.malformed("no host name"))?;
+        let base =
+            Url::parse(&format!("{scheme}://{}/", self.name)).map_err(|_| self.malformed("no host name"))?;
         let url = base.join("v2/").map_err(|_| self.malformed("no host name"))?;
         let action = format!("reach registry {}", self.name);
         let (headers, body) = (HeaderMap::new(), Bytes::new());
@@ -157,7 +158,8 @@ pub(super) fn may_be_plain(host: &str) -> bool {
 /// Hosts to which a credential may go over plain http without an explicit setting: only this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     let name = name_of(host);
-    name.parse::<IpAddr>().map_or_else(|_| name == "localhost" || name.ends_with(".localhost"), |a| a.is_loopback())
+    name.parse::<IpAddr>()
+        .map_or_else(|_| name == "localhost" || name.ends_with(".localhost"), |a| a.is_loopback())
 }
 
 fn name_of(host: &str) -> &str {
@@ -173,7 +175,15 @@ mod tests {
 
     #[test]
     fn plain_http_is_thinkable_only_for_local_and_private_hosts() {
-        for host in ["localhost", "localhost:5000", "a.localhost", "127.0.0.1:1", "10.1.2.3", "192.168.1.1:5000", "[::1]:5000"] {
+        for host in [
+            "localhost",
+            "localhost:5000",
+            "a.localhost",
+            "127.0.0.1:1",
+            "10.1.2.3",
+            "192.168.1.1:5000",
+            "[::1]:5000",
+        ] {
             assert!(may_be_plain(host), "{host}");
         }
         for host in ["gcr.io", "8.8.8.8", "notlocalhost", "localhost.example.com", "[2001:db8::1]:5000"] {

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::future::{BoxFuture, Shared as SharedFuture};
 use ::http::StatusCode;
+use futures::future::{BoxFuture, Shared as SharedFuture};
 use jiff::Timestamp;
 use reqwest::Response;
 use tokio::sync::Mutex as AsyncMutex;
@@ -24,12 +24,13 @@ use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
 use crate::client::http;
 use crate::client::token::{self, Authorization, Scope, TokenError, TokenRequest};
-use crate::credential::{CredentialReport, Operation, Outcome, Target};
 use crate::credential::{Candidate, Credential, Keychain};
+use crate::credential::{CredentialReport, Operation, Outcome, Target};
 use crate::error::Diagnose;
 
 /// The keychain of one run, read when it is first needed.
-pub type KeychainFuture = SharedFuture<BoxFuture<'static, Result<Arc<Keychain>, Arc<dyn Diagnose + Send + Sync>>>>;
+pub type KeychainFuture =
+    SharedFuture<BoxFuture<'static, Result<Arc<Keychain>, Arc<dyn Diagnose + Send + Sync>>>>;
 
 /// An error body is read up to here to learn the registry's code.
 const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -134,11 +135,20 @@ impl Session {
         Ok(Answer::Challenged)
     }
 
-    async fn offer(&self, target: &Target, request: &Request, candidate: &Candidate) -> Result<Answer, Error> {
+    async fn offer(
+        &self,
+        target: &Target,
+        request: &Request,
+        candidate: &Candidate,
+    ) -> Result<Answer, Error> {
         let host = self.host(&target.repository);
         let known = self.known(&host).await?;
         if !may_send(candidate, &known, &host) {
-            return Ok(Answer::Refused(Refusal { outcome: Outcome::Skipped, status: None, code: Some("PlainHttp".into()) }));
+            return Ok(Answer::Refused(Refusal {
+                outcome: Outcome::Skipped,
+                status: None,
+                code: Some("PlainHttp".into()),
+            }));
         }
         let key = self.token_key(target, candidate);
         // A second round, with a fresh token, is for tokens that expired or lack a scope which the registry names.
@@ -147,13 +157,16 @@ impl Session {
                 Ok(authorization) => authorization,
                 Err(error) => return refused_token(request, error),
             };
-            let response = self.registry.0.transport.send(self.insecure, request, Some(&authorization.header)).await?;
+            let response =
+                self.registry.0.transport.send(self.insecure, request, Some(&authorization.header)).await?;
             match response.status() {
                 StatusCode::UNAUTHORIZED if !last => {
                     self.registry.0.tokens.forget(&key);
                     host.challenged(response.headers()).await;
                 }
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(Answer::Refused(refusal(response).await)),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                    return Ok(Answer::Refused(refusal(response).await));
+                }
                 _ => return Ok(Answer::Accepted(response)),
             }
         }
@@ -198,7 +211,9 @@ impl Session {
 
     fn trial(&self, target: &Target) -> Arc<AsyncMutex<Trial>> {
         let mut trials = self.trials();
-        let trial = trials.entry(target.clone()).or_insert_with(|| Arc::new(AsyncMutex::new(Trial::new(target.clone()))));
+        let trial = trials
+            .entry(target.clone())
+            .or_insert_with(|| Arc::new(AsyncMutex::new(Trial::new(target.clone()))));
         Arc::clone(trial)
     }
 
@@ -218,7 +233,9 @@ fn may_send(candidate: &Candidate, known: &Known, host: &Host) -> bool {
 fn denied(request: &Request, trial: &Trial) -> Error {
     match trial.report() {
         Some(report) => Error::Denied { action: request.action.clone(), report: Box::new(report.clone()) },
-        None => Error::Malformed { action: request.action.clone(), host: String::new(), reason: "no candidate" },
+        None => {
+            Error::Malformed { action: request.action.clone(), host: String::new(), reason: "no candidate" }
+        }
     }
 }
 
@@ -238,6 +255,7 @@ async fn refusal(response: Response) -> Refusal {
     let insufficient = challenges.iter().any(|challenge| challenge.error() == Some("insufficient_scope"));
     let said = http::body(response, MAX_ERROR_BODY).await.map(|body| said(&body).0);
     let code = said.ok().filter(|code| !code.is_empty());
-    let outcome = if status == StatusCode::FORBIDDEN || insufficient { Outcome::Denied } else { Outcome::Rejected };
+    let outcome =
+        if status == StatusCode::FORBIDDEN || insufficient { Outcome::Denied } else { Outcome::Rejected };
     Refusal { outcome, status: Some(status.as_u16()), code }
 }

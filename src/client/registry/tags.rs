@@ -10,7 +10,9 @@ use crate::artifact::image::Repository;
 
 /// Locks that somebody holds or waits for; others are forgotten.
 #[derive(Default)]
-pub(super) struct TagLocks(Mutex<HashMap<(Repository, String), Arc<AsyncMutex<u64>>>>);
+pub(super) struct TagLocks(Mutex<HashMap<Tag, TagLock>>);
+
+type Tag = (Repository, String);
 
 /// The lock of one tag. It guards the number of writes that this process has made since somebody first held it:
 /// whoever read the tag before another write must read it again.

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use ::http::header::{AUTHORIZATION, LOCATION};
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use jiff::Timestamp;
-use ::http::header::{AUTHORIZATION, LOCATION};
-use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use reqwest::{Client, Response};
 use url::Url;
 
@@ -104,13 +104,18 @@ impl Transport {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         let sent = self.http(insecure).request(request.method.clone(), url.clone()).headers(headers);
-        let response =
-            sent.body(request.body.clone()).send().await.map_err(|error| unreachable_host(&request.action, url, error))?;
+        let response = sent
+            .body(request.body.clone())
+            .send()
+            .await
+            .map_err(|error| unreachable_host(&request.action, url, error))?;
         let action = || request.action.clone();
         match response.status() {
-            StatusCode::TOO_MANY_REQUESTS => {
-                Err(Error::Throttled { action: action(), host: host_of(url), after: retry_after(response.headers(), Timestamp::now()) })
-            }
+            StatusCode::TOO_MANY_REQUESTS => Err(Error::Throttled {
+                action: action(),
+                host: host_of(url),
+                after: retry_after(response.headers(), Timestamp::now()),
+            }),
             status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
                 let host = host_of(url);
                 Err(Error::Unavailable { action: action(), host, status: Some(status), source: None })
@@ -125,7 +130,8 @@ fn passes_soon(error: &Error) -> bool {
     match error {
         Error::Throttled { after, .. } => after.is_none_or(|after| after <= MAX_WAIT),
         Error::Unavailable { status, source, .. } => {
-            status.is_some() || source.as_ref().is_some_and(|error| !error.is_connect() && !error.is_timeout())
+            status.is_some()
+                || source.as_ref().is_some_and(|error| !error.is_connect() && !error.is_timeout())
         }
         _ => false,
     }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::credential::{CredentialReport, Operation, Outcome, Target};
 use crate::credential::{Candidate, Credential, Keychain};
+use crate::credential::{CredentialReport, Operation, Outcome, Target};
 
 /// More network trials than this per target and attempt look like an attack on an account.
 const MAX_TRIALS: usize = 8;

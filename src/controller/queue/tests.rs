@@ -64,6 +64,16 @@ async fn a_late_event_of_a_finished_run_is_no_new_work() {
 }
 
 #[tokio::test]
+async fn a_run_that_was_held_and_completes_a_moment_later_is_new_work() {
+    let queue = Queue::default();
+    offer(&queue, "a", Lane::Backlog);
+    taken(&queue).await;
+    queue.finished(&key("a"), Next::Idle, Instant::now());
+    offer(&queue, "a", Lane::Fresh);
+    assert_eq!(taken_now(&queue).await.as_deref(), Some("a"));
+}
+
+#[tokio::test]
 async fn a_retry_waits_for_its_time_and_counts_its_attempts() {
     let queue = Queue::default();
     offer(&queue, "a", Lane::Fresh);

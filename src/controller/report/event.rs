@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use crate::error::chain;
+use super::super::runs::said;
 use crate::tekton::head::RunKey;
 
 /// The API server takes 1,024 bytes.
@@ -38,7 +38,7 @@ impl Events {
         let event = event(run, reason, message, Timestamp::now());
         let api = Api::<Event>::namespaced(self.client.clone(), &run.namespace);
         if let Err(error) = api.create(&PostParams::default(), &event).await {
-            tracing::warn!(%run, error = %chain(&error), "cannot publish an Event");
+            tracing::warn!(%run, error = said(&error), "cannot publish an Event");
         }
     }
 

@@ -39,7 +39,12 @@ impl Summary {
             given_up,
             next,
             attempts,
-            entries: outcome.entries.iter().map(OutcomeEntry::from).chain(outcome.unusable.iter().map(told_unusable)).collect(),
+            entries: outcome
+                .entries
+                .iter()
+                .map(OutcomeEntry::from)
+                .chain(outcome.unusable.iter().map(told_unusable))
+                .collect(),
             stored: receipts.iter().flat_map(|receipt| receipt.annotations.clone()).collect(),
             credential: receipts.iter().find_map(|receipt| receipt.credential.clone()),
         }
@@ -54,7 +59,15 @@ impl Summary {
             ..OutcomeEntry::default()
         };
         let (stored, credential) = (BTreeMap::new(), None);
-        Self { mark: Some("true"), given_up: None, next: None, attempts: 1, entries: vec![entry], stored, credential }
+        Self {
+            mark: Some("true"),
+            given_up: None,
+            next: None,
+            attempts: 1,
+            entries: vec![entry],
+            stored,
+            credential,
+        }
     }
 
     /// `true`, `failed`, or nothing yet.
@@ -69,7 +82,8 @@ impl Summary {
 
     /// Why it was given up.
     pub(crate) fn given_up(&self) -> String {
-        let failed = self.entries.iter().filter(|entry| entry.result == "failed").map(|entry| entry.reason.as_str());
+        let failed =
+            self.entries.iter().filter(|entry| entry.result == "failed").map(|entry| entry.reason.as_str());
         let reason = self.given_up.unwrap_or_default();
         format!("{reason}: {}", failed.collect::<Vec<_>>().join("; "))
     }

@@ -1,5 +1,6 @@
 //! What was run: the steps of a task, or the tasks of a pipeline with theirs.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ pub(super) enum BuildConfig<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StepRun<'a> {
-    entry_point: String,
+    entry_point: Cow<'a, str>,
     arguments: Option<&'a [Value]>,
     environment: Container<'a>,
     annotations: (),
@@ -98,9 +99,9 @@ fn step_run<'a>(step: Step<'a>, definition: &'a Value) -> StepRun<'a> {
     let entry_point = match definition.text("script") {
         "" => {
             let words = definition.list("command").iter().map(|word| word.as_str().unwrap_or_default());
-            words.collect::<Vec<_>>().join(" ")
+            Cow::Owned(words.collect::<Vec<_>>().join(" "))
         }
-        script => script.to_owned(),
+        script => Cow::Borrowed(script),
     };
     StepRun {
         entry_point,
@@ -167,5 +168,68 @@ fn outcome(status: &Value) -> &'static str {
         "False" => "Failed",
         "Unknown" => "Running",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::payload::test_runs::{children, column, pipeline_run, provenance, stated, task_run};
+    use crate::payload::{BuildType, Format};
+
+    fn config(run: Value, children: Vec<Value>) -> Value {
+        let statement = stated(run, children, Format::InToto, &provenance(BuildType::Slsa, false));
+        statement["predicate"]["buildConfig"].clone()
+    }
+
+    #[test]
+    fn tasks_tell_what_they_ran_after_and_how_they_ended() {
+        let mut children = children();
+        children[1]["status"]["conditions"][0]["status"] = "False".into();
+        let tasks = config(pipeline_run(), children)["tasks"].clone();
+        assert_eq!(column(&tasks, "name"), ["one", "two", "last"]);
+        assert_eq!(column(&tasks, "status"), ["Succeeded", "Failed", "Succeeded"]);
+        assert_eq!(
+            [&tasks[0]["after"], &tasks[1]["after"], &tasks[2]["after"]],
+            [&json!(null), &json!(["one"]), &json!(["two"])]
+        );
+        assert_eq!([&tasks[0]["ref"], &tasks[1]["ref"]], [&json!({"name": "maker"}), &json!({})]);
+        assert_eq!(tasks[0]["startedOn"], "2026-01-02T03:04:05Z");
+        assert_eq!(tasks[0]["serviceAccountName"], "builder");
+        assert_eq!(column(&tasks[0]["results"], "name"), ["IMAGE_URL", "IMAGE_DIGEST"]);
+    }
+
+    #[test]
+    fn tasks_whose_steps_are_not_theirs_are_left_out() {
+        let mut children = children();
+        children[0]["status"]["taskSpec"] = json!(null);
+        children[1]["status"]["taskSpec"]["steps"] = json!([]);
+        children[2]["status"]["steps"][0]["name"] = "unnamed-0".into();
+        assert_eq!(config(pipeline_run(), children), json!({"tasks": []}));
+    }
+
+    #[test]
+    fn an_unnamed_step_is_matched_by_its_place() {
+        let mut child = task_run("pipe-one", "one", "r.io/a1");
+        child["status"]["steps"][0]["name"] = "unnamed-0".into();
+        child["status"]["taskSpec"]["steps"][0] = json!({"script": "run", "command": ["ignored"]});
+        let step = &config(pipeline_run(), vec![child])["tasks"][0]["steps"][0];
+        assert_eq!((&step["entryPoint"], &step["arguments"]), (&json!("run"), &json!(null)));
+    }
+
+    #[test]
+    fn a_pipeline_that_never_was_known_has_no_tasks_at_all() {
+        let mut run = pipeline_run();
+        run["status"]["pipelineSpec"] = json!(null);
+        assert_eq!(config(run, children()), json!({"tasks": null}));
+    }
+
+    #[test]
+    fn a_step_without_a_definition_has_no_entry_point() {
+        let mut run = task_run("t", "one", "r.io/app");
+        run["status"]["steps"][0]["name"] = "other".into();
+        let step = &config(run, vec![])["steps"][0];
+        assert_eq!((&step["entryPoint"], &step["arguments"]), (&json!(""), &json!(null)));
     }
 }

@@ -78,3 +78,33 @@ impl Environment<'_> {
         self.annotations.is_empty() && self.labels.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::payload::test_runs::{pipeline_run, provenance, stated, task_run};
+    use crate::payload::{BuildType, Format};
+
+    #[test]
+    fn params_overlay_defaults_and_annotations_are_those_of_people() {
+        let mut run = task_run("t", "one", "r.io/app");
+        run["metadata"]["annotations"] = json!({"mine": "yes", "chains.tekton.dev/transparency-upload": "true",
+            "kubectl.kubernetes.io/last-applied-configuration": "{}"});
+        run["status"]["provenance"] =
+            json!({"refSource": {"uri": "u", "digest": {"sha1": "ab"}, "entryPoint": "task.yaml"}});
+        let statement = stated(run, vec![], Format::InToto, &provenance(BuildType::Slsa, false));
+        assert_eq!(
+            statement["predicate"]["invocation"],
+            json!({"configSource": {"uri": "u", "digest": {"sha1": "ab"}, "entryPoint": "task.yaml"},
+                "parameters": {"who": "me", "how": ["fast"]},
+                "environment": {"annotations": {"mine": "yes"}, "labels": {"tekton.dev/pipelineTask": "one"}}})
+        );
+    }
+
+    #[test]
+    fn a_run_without_any_of_it_says_so() {
+        let statement = stated(pipeline_run(), vec![], Format::InToto, &provenance(BuildType::Slsa, false));
+        assert_eq!(statement["predicate"]["invocation"], json!({"configSource": {}, "parameters": {}}));
+    }
+}

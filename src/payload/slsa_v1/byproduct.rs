@@ -86,3 +86,81 @@ fn structured_outputs(run: &TaskRun) -> impl Iterator<Item = Descriptor> {
         ..Descriptor::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::test_runs::{HEX, children, column, pipeline_run, provenance, stated, task_run};
+    use crate::payload::{BuildType, Format};
+    use serde_json::{Value, json};
+
+    fn found(run: Value, children: Vec<Value>, format: Format, deep: bool) -> Value {
+        let statement = stated(run, children, format, &provenance(BuildType::Slsa, deep));
+        statement["predicate"]["runDetails"]["byproducts"].clone()
+    }
+
+    fn with_results() -> Value {
+        let mut run = task_run("t", "one", "r.io/app");
+        run["status"]["results"].as_array_mut().unwrap().extend([
+            json!({"name": "plain", "value": "a<b"}),
+            json!({"name": "x-ARTIFACT_OUTPUTS", "value": {"uri": "u", "digest": format!("sha256:{HEX}"), "isBuildArtifact": "true"}}),
+            json!({"name": "y-ARTIFACT_OUTPUTS", "value": {"uri": "u", "digest": format!("sha256:{HEX}")}}),
+            json!({"name": "z-ARTIFACT_OUTPUTS", "value": "no object"}),
+        ]);
+        run["status"]["steps"][0]["results"] = json!([{"name": "of-step", "value": ["a"]}]);
+        run
+    }
+
+    #[test]
+    fn v2alpha3_has_every_result_and_v2alpha4_those_that_are_no_subjects() {
+        assert_eq!(
+            column(&found(with_results(), vec![], Format::SlsaV2Alpha3, false), "name"),
+            [
+                "IMAGE_URL",
+                "IMAGE_DIGEST",
+                "plain",
+                "x-ARTIFACT_OUTPUTS",
+                "y-ARTIFACT_OUTPUTS",
+                "z-ARTIFACT_OUTPUTS"
+            ]
+            .map(|name| format!("taskRunResults/{name}"))
+        );
+        assert_eq!(
+            column(&found(with_results(), vec![], Format::SlsaV2Alpha4, false), "name"),
+            ["taskRunResults/t/plain", "taskRunResults/t/y-ARTIFACT_OUTPUTS", "stepResults/t/of-step"]
+        );
+    }
+
+    #[test]
+    fn the_content_is_the_json_of_the_value_as_go_writes_it() {
+        let found = found(with_results(), vec![], Format::SlsaV2Alpha4, false);
+        let content = |index: usize| STANDARD.decode(found[index]["content"].as_str().unwrap()).unwrap();
+        assert_eq!(content(0), br#""a\u003cb""#);
+        assert_eq!(content(2), br#"["a"]"#);
+        assert_eq!(found[0]["mediaType"], "application/json");
+    }
+
+    #[test]
+    fn deep_inspection_adds_those_of_the_children() {
+        let mut children = children();
+        children[0]["status"]["results"] = json!([{"name": "plain", "value": ""}]);
+        let names =
+            |deep| column(&found(pipeline_run(), children.clone(), Format::SlsaV2Alpha4, deep), "name");
+        assert_eq!(names(true), ["taskRunResults/pipe-one/plain"]);
+        assert_eq!(names(false), [""; 0]);
+    }
+
+    #[test]
+    fn other_outputs_of_the_artifacts_api_are_told_with_their_digest() {
+        for format in [Format::SlsaV2Alpha3, Format::SlsaV2Alpha4] {
+            let mut run = task_run("t", "one", "r.io/app");
+            run["status"]["results"] = json!([]);
+            run["status"]["artifacts"] =
+                json!({"outputs": [{"name": "log", "values": [{"uri": "u", "digest": {"sha256": HEX}}]}]});
+            assert_eq!(
+                found(run, vec![], format, false),
+                json!([{"name": "taskRunArtifacts/t/log", "uri": "u", "digest": {"sha256": HEX}}])
+            );
+        }
+    }
+}

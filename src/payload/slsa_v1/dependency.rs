@@ -118,3 +118,57 @@ fn without_repetitions(found: Vec<Descriptor>) -> Vec<Descriptor> {
         .collect();
     found.into_iter().zip(kept).filter_map(|(entry, kept)| kept.then_some(entry)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::test_runs::{OTHER, children, column, pipeline_run, provenance, stated, task_run};
+    use serde_json::{Value, json};
+
+    fn found(run: Value, children: Vec<Value>, format: Format, build_type: BuildType) -> Value {
+        let statement = stated(run, children, format, &provenance(build_type, true));
+        statement["predicate"]["buildDefinition"]["resolvedDependencies"].clone()
+    }
+
+    fn source(uri: &str) -> Value {
+        json!({"refSource": {"uri": uri, "digest": {"sha1": "ab"}}})
+    }
+
+    #[test]
+    fn the_definition_of_a_task_is_kept_beside_an_input_that_is_the_same() {
+        let mut run = task_run("t", "one", "r.io/app");
+        run["status"]["provenance"] = source("u");
+        run["status"]["steps"][0]["provenance"] = source("action");
+        let digest = format!("sha1:{}", "a".repeat(40));
+        run["status"]["results"] = json!([{"name": "a-ARTIFACT_INPUTS", "value": {"uri": "in", "digest": digest}},
+            {"name": "b-ARTIFACT_INPUTS", "value": {"uri": "in", "digest": digest}}]);
+        let entries = found(run.clone(), vec![], Format::SlsaV2Alpha4, BuildType::Slsa);
+        assert_eq!(column(&entries, "name"), ["task", "", "stepAction/make", "inputs/result"]);
+        assert_eq!(entries[1], json!({"uri": "oci://r.io/tool", "digest": {"sha256": OTHER}}));
+        let older = found(run, vec![], Format::SlsaV2Alpha3, BuildType::Slsa);
+        assert_eq!(column(&older, "name"), ["task", "", "inputs/result"]);
+    }
+
+    #[test]
+    fn a_pipeline_has_its_tasks_and_their_images_once() {
+        let mut children = children();
+        children[0]["status"]["provenance"] = source("task");
+        children[1]["status"]["provenance"] = source("task");
+        let mut run = pipeline_run();
+        run["status"]["provenance"] = source("pipe");
+        let entries = found(run, children, Format::SlsaV2Alpha4, BuildType::Slsa);
+        assert_eq!(column(&entries, "name"), ["pipeline", "pipelineTask", ""]);
+    }
+
+    #[test]
+    fn the_build_type_of_tekton_has_every_taskrun_whole() {
+        let entries = found(pipeline_run(), children(), Format::SlsaV2Alpha3, BuildType::SlsaTekton);
+        assert_eq!(column(&entries, "name"), ["pipelineTask", "", "pipelineTask", "pipelineTask"]);
+        let content = STANDARD.decode(entries[0]["content"].as_str().unwrap()).unwrap();
+        assert!(content.starts_with(
+            br#"{"kind":"TaskRun","apiVersion":"tekton.dev/v1","metadata":{"name":"pipe-one","#
+        ));
+        let run: Value = serde_json::from_slice(&content).unwrap();
+        assert_eq!(run["status"]["podName"], "");
+    }
+}

@@ -81,3 +81,55 @@ impl<'a> Internal<'a> {
 fn some<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> Option<BTreeMap<&'a str, &'a str>> {
     Some(entries.collect()).filter(|map: &BTreeMap<_, _>| !map.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::payload::test_runs::{pipeline_run, provenance, stated, task_run};
+    use crate::payload::{BuildType, Format};
+
+    fn definition(run: Value, build_type: BuildType) -> Value {
+        let statement = stated(run, vec![], Format::SlsaV2Alpha3, &provenance(build_type, false));
+        statement["predicate"]["buildDefinition"].clone()
+    }
+
+    #[test]
+    fn the_source_is_told_for_definitions_that_a_resolver_fetched() {
+        for (resolver, told) in [("git", true), ("Cluster", false), ("", false)] {
+            let mut run = pipeline_run();
+            run["spec"]["pipelineRef"] = json!({"resolver": resolver});
+            run["status"]["provenance"] =
+                json!({"refSource": {"uri": "u", "digest": {"sha1": "ab"}, "entryPoint": "p.yaml"}});
+            let source = definition(run, BuildType::Slsa)["externalParameters"]["buildConfigSource"].clone();
+            let expected = json!({"ref": "sha1:ab", "repository": "u", "path": "p.yaml"});
+            assert_eq!(source, if told { expected } else { Value::Null }, "{resolver}");
+        }
+    }
+
+    #[test]
+    fn the_spec_is_written_as_tekton_writes_it() {
+        let spec =
+            &definition(task_run("t", "one", "r.io/app"), BuildType::Slsa)["externalParameters"]["runSpec"];
+        assert_eq!(
+            spec,
+            &json!({"params": [{"name": "who", "value": "me"}], "serviceAccountName": "builder"})
+        );
+    }
+
+    #[test]
+    fn the_build_type_of_tekton_adds_labels_and_annotations() {
+        let mut run = task_run("t", "one", "r.io/app");
+        run["status"]["provenance"] = json!({"featureFlags": {"EnableAPIFields": "beta"}});
+        let flags = json!({"enableAPIFields": "beta"});
+        assert_eq!(
+            definition(run.clone(), BuildType::Slsa)["internalParameters"],
+            json!({"tekton-pipelines-feature-flags": flags})
+        );
+        assert_eq!(
+            definition(run, BuildType::SlsaTekton)["internalParameters"],
+            json!({"tekton-pipelines-feature-flags": flags, "labels": {"tekton.dev/pipelineTask": "one"}, "annotations": null})
+        );
+        assert_eq!(definition(pipeline_run(), BuildType::Slsa)["internalParameters"], json!({}));
+    }
+}

@@ -5,8 +5,8 @@
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P521_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P521_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RsaKeyPair,
 };
 use p384::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
 use sigstore::crypto::signing_key::SigStoreKeyPair;
@@ -43,7 +43,9 @@ pub enum KeyError {
         wanted: &'static str,
     },
     /// A private key of a type nobody can verify, or damaged.
-    #[error("{file} holds no usable key: not ECDSA (P-256, P-384, P-521), Ed25519 or RSA (2048 to 8192 bits), or damaged")]
+    #[error(
+        "{file} holds no usable key: not ECDSA (P-256, P-384, P-521), Ed25519 or RSA (2048 to 8192 bits), or damaged"
+    )]
     Unsupported {
         /// The file, as the Secret calls it.
         file: String,
@@ -91,7 +93,11 @@ pub(super) fn from_pem(name: &str, pem: &[u8]) -> Result<Key, KeyError> {
 pub(super) fn from_cosign(name: &str, pem: &[u8], password: &[u8]) -> Result<Key, KeyError> {
     let block = first_block(name, pem)?;
     if !COSIGN.contains(&block.tag()) {
-        return Err(KeyError::WrongType { file: name.to_owned(), found: shown_tag(&block), wanted: COSIGN[0] });
+        return Err(KeyError::WrongType {
+            file: name.to_owned(),
+            found: shown_tag(&block),
+            wanted: COSIGN[0],
+        });
     }
     let damaged = |_| KeyError::Decrypt { file: name.to_owned() };
     let pair = SigStoreKeyPair::from_encrypted_pem(pem, password).map_err(damaged)?;

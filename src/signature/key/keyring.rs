@@ -47,5 +47,5 @@ impl KeyRing {
 }
 
 fn is_x509(name: &str) -> bool {
-    name == "x509.pem" || (name.starts_with("x509-") && name.ends_with(".pem"))
+    name.strip_suffix(".pem").is_some_and(|stem| stem == "x509" || stem.starts_with("x509-"))
 }

@@ -39,14 +39,19 @@ impl Layer {
     pub(super) fn of(signed: &Signed) -> Self {
         let (media_type, content, signature) = match &signed.envelope {
             Some(envelope) => (ENVELOPE_MEDIA_TYPE, envelope, String::new()),
-            None => (signed.payload.media_type, &signed.payload.bytes, BASE64_STANDARD.encode(&signed.signature)),
+            None => {
+                (signed.payload.media_type, &signed.payload.bytes, BASE64_STANDARD.encode(&signed.signature))
+            }
         };
         let annotations = BTreeMap::from([
             (SIGNATURE.to_owned(), signature),
             (CERTIFICATE.to_owned(), String::new()),
             (CHAIN.to_owned(), String::new()),
         ]);
-        Self { descriptor: descriptor(media_type, content, Some(annotations)), content: Bytes::copy_from_slice(content) }
+        Self {
+            descriptor: descriptor(media_type, content, Some(annotations)),
+            content: Bytes::copy_from_slice(content),
+        }
     }
 
     fn is(&self, other: &OciDescriptor) -> bool {
@@ -89,7 +94,11 @@ impl SignatureList {
 
     /// Digest and size of the layers that could be an envelope around this payload by this key: those of about
     /// the size that it would have, the newest first.
-    pub(super) fn envelopes_like(&self, payload: &Payload, key: &PublicKey) -> impl Iterator<Item = (Digest, usize)> {
+    pub(super) fn envelopes_like(
+        &self,
+        payload: &Payload,
+        key: &PublicKey,
+    ) -> impl Iterator<Item = (Digest, usize)> {
         let signature = vec![0; key.typical_signature_length()];
         let envelope = dsse::envelope(payload.media_type, &payload.bytes, key.id(), &signature);
         let expected = length(&envelope);
@@ -134,7 +143,11 @@ fn annotation<'a>(layer: &'a OciDescriptor, name: &str) -> &'a str {
     layer.annotations.as_ref().and_then(|annotations| annotations.get(name)).map_or("", String::as_str)
 }
 
-fn descriptor(media_type: &str, content: &[u8], annotations: Option<BTreeMap<String, String>>) -> OciDescriptor {
+fn descriptor(
+    media_type: &str,
+    content: &[u8],
+    annotations: Option<BTreeMap<String, String>>,
+) -> OciDescriptor {
     OciDescriptor {
         media_type: media_type.to_owned(),
         digest: Digest::of(content).to_string(),

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{BuildType, Format, Provenance, statement};
-use crate::artifact::{Artifact, Artifacts};
-use crate::tekton::completed::CompletedRun;
-use crate::tekton::{Run, TaskRun};
+use crate::comparison::{differences, normal};
+use hallmark::artifact::{Artifact, Artifacts};
+use hallmark::payload::{BuildType, Format, Provenance, statement};
+use hallmark::tekton::completed::CompletedRun;
+use hallmark::tekton::{Run, TaskRun};
 
 /// Cases of extraction in which Hallmark differs on purpose, with the part in which it does.
 const DIFFERENCES: [(&str, &str); 4] = [
@@ -31,34 +32,6 @@ fn read(path: &Path) -> Value {
 fn completed(run: Value, children: Vec<Value>) -> CompletedRun {
     let children = children.into_iter().map(|child| TaskRun::from_value(child).unwrap()).collect();
     CompletedRun::suppose(Run::from_value(run).unwrap(), children)
-}
-
-fn normal(mut statement: Value) -> Value {
-    if let Some(subjects) = statement.get_mut("subject").and_then(Value::as_array_mut) {
-        subjects.sort_by_key(ToString::to_string);
-    }
-    statement
-}
-
-/// Paths at which two values differ.
-pub(super) fn differences(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
-    match (ours, theirs) {
-        (Value::Object(ours), Value::Object(theirs)) => {
-            let keys: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
-            for key in keys {
-                let (ours, theirs) = (ours.get(key), theirs.get(key));
-                let none = json!("<absent>");
-                differences(&format!("{path}.{key}"), ours.unwrap_or(&none), theirs.unwrap_or(&none), found);
-            }
-        }
-        (Value::Array(ours), Value::Array(theirs)) if ours.len() == theirs.len() => {
-            for (index, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-                differences(&format!("{path}[{index}]"), ours, theirs, found);
-            }
-        }
-        _ if ours != theirs => found.push(format!("{path}\n    ours   {ours}\n    theirs {theirs}")),
-        _ => {}
-    }
 }
 
 #[test]

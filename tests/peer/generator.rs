@@ -15,7 +15,7 @@ const START: &str = "2026-01-02T03:04:05Z";
 const END: &str = "2026-01-02T03:14:05Z";
 
 /// Every rule that the runs are to exercise.
-const RULES: [&str; 44] = [
+const RULES: [&str; 46] = [
     "3.1 pair of image results",
     "3.1 pair with blanks around",
     "3.1 pair without its other half",
@@ -59,10 +59,12 @@ const RULES: [&str; 44] = [
     "4.3 pod template",
     "4.3 duration",
     "4.3 unknown field",
+    "4.3 workspaces",
+    "4.3 embedded task of every field",
     "4.3 object and list params",
 ];
 
-pub(super) struct Generator {
+pub struct Generator {
     state: u64,
     hits: BTreeMap<&'static str, u64>,
     /// Rules that the run at hand exercised.
@@ -70,16 +72,16 @@ pub(super) struct Generator {
 }
 
 impl Generator {
-    pub(super) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self { state: seed, hits: RULES.map(|rule| (rule, 0)).into(), current: BTreeSet::new() }
     }
 
-    pub(super) fn rules(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn rules(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.hits.iter().map(|(rule, hits)| (*rule, *hits))
     }
 
     /// A run and its children.
-    pub(super) fn run(&mut self, number: u64) -> (Value, Vec<Value>) {
+    pub fn run(&mut self, number: u64) -> (Value, Vec<Value>) {
         let made = if self.chance(2) {
             (self.task_run(&format!("run-{number}"), None), vec![])
         } else {
@@ -98,6 +100,7 @@ impl Generator {
         }
         let mut spec = json!({"params": self.params(), "taskRef": self.reference("task")});
         self.settings(&mut spec);
+        self.workspaces(&mut spec);
         if self.chance(2) {
             spec["serviceAccountName"] = "builder".into();
         }
@@ -125,7 +128,7 @@ impl Generator {
         spec["taskRunTemplate"] = template;
         let mut status = self.status();
         let mut tasks = Vec::new();
-        for index in 0..1 + self.below(3) {
+        for index in 0..=self.below(3) {
             let name = format!("task-{index}");
             tasks.push(self.pipeline_task(&name, index));
             self.children(number, &name, &mut children);
@@ -142,7 +145,7 @@ impl Generator {
             spec["pipelineSpec"] = definition.clone();
             status["pipelineSpec"] = definition;
         }
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             self.hit("3.6 deep inspection");
         }
         status["childReferences"] = children
@@ -183,16 +186,15 @@ impl Generator {
             match self.below(4) {
                 0 => {
                     task["params"] =
-                        json!([{"name": "p", "value": "x $(tasks.task-0.results.r) $(params.q)"}])
+                        json!([{"name": "p", "value": "x $(tasks.task-0.results.r) $(params.q)"}]);
                 }
                 1 => task["params"] = json!([{"name": "p", "value": ["$(tasks.task-0.results.r[*])"]}]),
                 2 => {
-                    task["when"] =
-                        json!([{"input": "$(tasks.task-0.results.r.key)", "operator": "in", "values": ["a"]}])
+                    task["when"] = json!([{"input": "$(tasks.task-0.results.r.key)", "operator": "in", "values": ["a"]}]);
                 }
                 _ => {
                     task["matrix"] =
-                        json!({"params": [{"name": "p", "value": ["$(tasks.task-0.results.r[1])"]}]})
+                        json!({"params": [{"name": "p", "value": ["$(tasks.task-0.results.r[1])"]}]});
                 }
             }
         }
@@ -254,6 +256,29 @@ impl Generator {
         }
     }
 
+    fn workspaces(&mut self, spec: &mut Value) {
+        if self.chance(4) {
+            self.hit("4.3 workspaces");
+            spec["workspaces"] = json!([{"name": "a", "emptyDir": {}}, {"name": "b", "subPath": "x", "secret": {"secretName": "s",
+                "items": [{"key": "k", "path": "p", "mode": 256}]}}, {"name": "c", "volumeClaimTemplate": {"metadata": {"name": "t"},
+                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi", "other": 1}}}}},
+                {"name": "d", "projected": {"sources": [{"serviceAccountToken": {"audience": "a", "path": "p"}}]}}]);
+        }
+        if self.chance(4) {
+            self.hit("4.3 embedded task of every field");
+            spec["taskSpec"] = json!({"description": "", "params": [{"name": "p", "enum": ["a"], "properties": {"k": {}}}],
+                "stepTemplate": {"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]},
+                "volumes": [{"name": "v", "configMap": {"name": "c", "optional": false}}, {"name": "h", "hostPath": {"path": "/"}}],
+                "steps": [{"name": "s", "image": "i", "onError": "continue", "timeout": "60s", "ref": {"name": "action"},
+                    "computeResources": {"limits": {"cpu": "500m"}}, "volumeMounts": [{"name": "v", "mountPath": "/v", "readOnly": false}],
+                    "securityContext": {"privileged": false, "capabilities": {"drop": ["ALL"]}}, "results": [{"name": "r", "type": "string"}],
+                    "when": [{"input": "a", "operator": "in", "values": []}]}],
+                "sidecars": [{"name": "x", "ports": [{"containerPort": 80}], "readinessProbe": {"httpGet": {"port": "http", "path": "/"}},
+                    "livenessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 0}}],
+                "workspaces": [{"name": "w", "readOnly": true}], "results": [{"name": "r", "value": "v", "properties": {}}]});
+        }
+    }
+
     fn status(&mut self) -> Value {
         let outcome = self.pick(&["True", "False"]);
         let mut status = json!({"conditions": [{"type": "Succeeded", "status": outcome, "reason": "x", "lastTransitionTime": END}],
@@ -272,7 +297,7 @@ impl Generator {
 
     fn steps(&mut self, in_pipeline: bool) -> (Value, Value) {
         let (mut steps, mut definitions) = (Vec::new(), Vec::new());
-        for index in 0..1 + self.below(3) {
+        for index in 0..=self.below(3) {
             let prefix = self.pick(&["", "docker-pullable://"]);
             let mut step = json!({"name": format!("s{index}"), "container": format!("step-s{index}"),
                 "imageID": format!("{prefix}r.io/tool{}@{}", self.below(2), self.sha()),
