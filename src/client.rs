@@ -5,6 +5,7 @@ pub mod address;
 pub mod answer;
 pub mod challenge;
 pub mod http;
+mod proxy;
 pub mod registry;
 pub mod retry_after;
 pub mod token;

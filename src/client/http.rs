@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Response;
 use reqwest::redirect::Policy;
+use reqwest::{ClientBuilder, Response};
+
+use super::proxy;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const READ: Duration = Duration::from_secs(20);
@@ -16,7 +18,10 @@ const TOTAL: Duration = Duration::from_mins(1);
 /// A client whose certificate checks are as asked. `insecure` takes any certificate; it is for registries that
 /// an operator marked so, and for nothing else.
 pub fn client(insecure: bool) -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
+    // Without the library's own reading of the environment: see `proxy`.
+    let builder =
+        proxy::of_environment().into_iter().fold(reqwest::Client::builder().no_proxy(), ClientBuilder::proxy);
+    builder
         .user_agent(concat!("hallmark/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .connect_timeout(CONNECT)

@@ -77,6 +77,14 @@ async fn the_demo_shows_every_step_and_ends_well() {
 }
 
 #[tokio::test]
+async fn a_proxy_in_the_environment_is_not_asked_for_this_machine() {
+    let proxy = "http://127.0.0.1:1";
+    Hallmark::run(&["demo"], &[("HTTP_PROXY", proxy), ("http_proxy", proxy), ("ALL_PROXY", proxy)])
+        .await
+        .succeeded();
+}
+
+#[tokio::test]
 async fn what_others_put_into_the_directory_is_not_overwritten() {
     let place = tempfile::tempdir().unwrap();
     std::fs::write(place.path().join("x509.pem"), "precious").unwrap();
