@@ -191,7 +191,7 @@ fn the_rights_are_these_and_no_others() {
     );
     assert_eq!(
         rights("Role", "tekton-chains-controller"),
-        ["/configmaps[chains-config]: get list watch", "/secrets[signing-secrets]: get"]
+        ["/configmaps[chains-config]: get", "/secrets[signing-secrets]: get"]
     );
     assert_eq!(rights("Role", "tekton-chains-info"), ["/configmaps[chains-info]: get"]);
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use reqwest::dns::{Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::Transport;
+use super::{Transport, cause};
 use crate::client::address::AddressClass;
 
 /// Resolves the names of one transport.
@@ -43,14 +43,7 @@ pub fn admit(url: &Url) -> Result<(), ForbiddenAddress> {
 
 /// Whether an error comes from a refused address.
 pub fn forbidden<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e ForbiddenAddress> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(forbidden) = error.downcast_ref() {
-            return Some(forbidden);
-        }
-        cause = error.source();
-    }
-    None
+    cause(error)
 }
 
 impl Resolver {
