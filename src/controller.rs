@@ -62,8 +62,6 @@ pub struct Options {
     pub health: SocketAddr,
     /// Address of `/metrics`.
     pub metrics: SocketAddr,
-    /// How the agent's own service account is called in messages.
-    pub identity: String,
 }
 
 /// Why the controller did not start.
@@ -110,7 +108,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         let context = Arc::new(Context {
             runs: Runs::new(client.clone()),
             registry: registry.clone(),
-            cluster: Arc::new(Cluster::new(client.clone(), &options.identity)),
+            cluster: Arc::new(Cluster::new(client.clone())),
             settings: settings.clone(),
             namespaces: Arc::clone(&namespaces),
             reporter: Reporter::new(client.clone(), metrics),

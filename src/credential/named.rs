@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, ServiceAccount};
 
-use super::Source;
+use super::{Location, Source};
 use crate::tekton::Run;
 
 /// What a run says about its credentials.
@@ -63,6 +63,25 @@ pub fn named_secrets(
     all.extend(local(pull_secrets).map(|name| named(Source::ServiceAccountImagePullSecrets, name)));
     all.retain(|secret| !secret.name.is_empty());
     all
+}
+
+/// Objects that were looked at and name no Secret, so that a report can say so.
+pub fn empty_places(
+    run: &RunReferences,
+    pod: Option<&Pod>,
+    account: Option<&ServiceAccount>,
+    named: &[NamedSecret],
+) -> Vec<(Source, Location)> {
+    let named_by = |name: Option<&str>| format!("{}/{}", run.namespace, name.unwrap_or_default());
+    let pod = pod.map(|pod| Location::Pod(named_by(pod.metadata.name.as_deref())));
+    let account = account.map(|account| Location::ServiceAccount(named_by(account.metadata.name.as_deref())));
+    let places = [
+        (Source::PodImagePullSecrets, pod),
+        (Source::ServiceAccountSecrets, account.clone()),
+        (Source::ServiceAccountImagePullSecrets, account),
+    ];
+    let empty = places.into_iter().filter(|(source, _)| !named.iter().any(|secret| secret.source == *source));
+    empty.filter_map(|(source, location)| Some((source, location?))).collect()
 }
 
 fn local(references: Option<&[LocalObjectReference]>) -> impl Iterator<Item = &str> {

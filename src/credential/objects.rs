@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 
-use super::named::{NamedSecret, RunReferences, named_secrets};
+use super::named::{NamedSecret, RunReferences, empty_places, named_secrets};
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source, kubernetes};
 
 /// Objects that a run may refer to. Without a namespace they are in every run's.
@@ -37,7 +37,9 @@ impl Objects {
             let code = ProblemCode::ServiceAccountNotFound;
             keychain.problems.push(absent(Source::ServiceAccountSecrets, location, code));
         }
-        for named in named_secrets(run, pod, account) {
+        let named = named_secrets(run, pod, account);
+        keychain.looked_at = empty_places(run, pod, account, &named);
+        for named in named {
             self.add(&mut keychain, &run.namespace, named);
         }
         keychain

@@ -105,6 +105,13 @@ impl CredentialReport {
         Some(used.from.to_string())
     }
 
+    /// The candidates that were refused, each with its place and the reason.
+    pub fn refused(&self) -> Vec<String> {
+        let is_refused = |outcome| !matches!(outcome, Outcome::Used | Outcome::NotTried);
+        let refused = self.candidates.iter().filter(|candidate| is_refused(candidate.outcome));
+        refused.map(ToString::to_string).collect()
+    }
+
     /// The text for an Event: the whole report, cut to 1 KiB at the end of a line.
     pub fn event_message(&self) -> String {
         const LONGEST: usize = 1024;
@@ -144,7 +151,7 @@ fn is_code(text: &str) -> bool {
     text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// One line for each place that was looked at.
+/// One line for each place that was looked at, less those that a problem is told of anyway.
 fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
     let mut places = keychain.looked_at.clone();
     for entry in &keychain.entries {
@@ -153,6 +160,13 @@ fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
             places.push(place);
         }
     }
+    let has_problem = |source: &Source, location: &Location| {
+        keychain
+            .problems
+            .iter()
+            .any(|problem| problem.source == *source && problem.location.is_same_object(location))
+    };
+    places.retain(|(source, location)| !has_problem(source, location));
     places.iter().map(|(source, location)| unmatched_place(keychain, source, location, repository)).collect()
 }
 
