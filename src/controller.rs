@@ -67,8 +67,6 @@ pub struct Options {
     pub health: SocketAddr,
     /// Address of `/metrics`.
     pub metrics: SocketAddr,
-    /// How the agent's own service account is called in messages.
-    pub identity: String,
     /// Unique among the replicas.
     pub replica: String,
     /// The proxies of the process; the registry configuration file overrides them.
@@ -128,7 +126,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
             roster: roster.clone(),
             runs: Runs::new(client.clone()),
             registry: registry.clone(),
-            cluster: Arc::new(Cluster::new(client.clone(), &options.identity)),
+            cluster: Arc::new(Cluster::new(client.clone())),
             settings: settings.clone(),
             namespaces: Arc::clone(&namespaces),
             reporter: Reporter::new(client.clone(), metrics),

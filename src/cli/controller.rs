@@ -65,7 +65,6 @@ pub async fn run(arguments: Arguments) -> Exit {
     let namespaces = arguments.namespace.iter().map(|name| name.trim().to_owned());
     let options = Options {
         namespaces: namespaces.filter(|name| !name.is_empty()).collect(),
-        identity: format!("service account {}/tekton-chains-controller", arguments.system_namespace),
         system_namespace: arguments.system_namespace,
         replica: arguments.replica.unwrap_or_else(|| format!("process-{}", std::process::id())),
         keys: key_source(&arguments.signing_secrets),

@@ -17,6 +17,7 @@
 mod content;
 mod error;
 mod host;
+mod round;
 mod route;
 mod session;
 mod tags;

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, Secret, ServiceAccount};
 
 use super::docker_config::{self, Reading};
-use super::{SecretRef, Source};
+use super::{Location, SecretRef, Source};
 use crate::tekton::Run;
 
 /// What a run says about its credentials.
@@ -79,6 +79,25 @@ pub fn read_named(namespace: &str, named: &NamedSecret, secret: Secret) -> Readi
         annotations: &secret.metadata.annotations.unwrap_or_default(),
     };
     docker_config::read_secret(&named.source, &secret)
+}
+
+/// Objects that were looked at and name no Secret, so that a report can say so.
+pub fn empty_places(
+    run: &RunReferences,
+    pod: Option<&Pod>,
+    account: Option<&ServiceAccount>,
+    named: &[NamedSecret],
+) -> Vec<(Source, Location)> {
+    let named_by = |name: Option<&str>| format!("{}/{}", run.namespace, name.unwrap_or_default());
+    let pod = pod.map(|pod| Location::Pod(named_by(pod.metadata.name.as_deref())));
+    let account = account.map(|account| Location::ServiceAccount(named_by(account.metadata.name.as_deref())));
+    let places = [
+        (Source::PodImagePullSecrets, pod),
+        (Source::ServiceAccountSecrets, account.clone()),
+        (Source::ServiceAccountImagePullSecrets, account),
+    ];
+    let empty = places.into_iter().filter(|(source, _)| !named.iter().any(|secret| secret.source == *source));
+    empty.filter_map(|(source, location)| Some((source, location?))).collect()
 }
 
 fn local(references: Option<&[LocalObjectReference]>) -> impl Iterator<Item = &str> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 
-use super::named::{NamedSecret, RunReferences, named_secrets, read_named};
+use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
 use super::registry_config::RegistryConfig;
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 
@@ -41,7 +41,9 @@ impl Objects {
             let code = ProblemCode::ServiceAccountNotFound;
             keychain.problems.push(absent(Source::ServiceAccountSecrets, location, code));
         }
-        for named in named_secrets(run, pod, account) {
+        let named = named_secrets(run, pod, account);
+        keychain.looked_at = empty_places(run, pod, account, &named);
+        for named in named {
             self.add(&mut keychain, &run.namespace, named);
         }
         keychain

@@ -106,6 +106,13 @@ impl CredentialReport {
         Some(used.from.to_string())
     }
 
+    /// The candidates that were refused, each with its place and the reason.
+    pub fn refused(&self) -> Vec<String> {
+        let is_refused = |outcome| !matches!(outcome, Outcome::Used | Outcome::NotTried);
+        let refused = self.candidates.iter().filter(|candidate| is_refused(candidate.outcome));
+        refused.map(ToString::to_string).collect()
+    }
+
     /// The text for an Event: the whole report, cut to 1 KiB at the end of a line.
     pub fn event_message(&self) -> String {
         const LONGEST: usize = 1024;
@@ -145,7 +152,8 @@ fn is_code(text: &str) -> bool {
     text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// One line for each place that was looked at and has nothing for `repository`.
+/// One line for each place that was looked at and has nothing for `repository`, less those that a problem is told of
+/// anyway.
 pub(super) fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
     let sought = Sought::of(repository);
     let mut places = keychain.looked_at.clone();
@@ -159,7 +167,14 @@ pub(super) fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<Str
             places.push(place);
         }
     }
-    let run = places.iter().filter(|place| !matched.contains(*place));
+    let has_problem = |source: &Source, location: &Location| {
+        keychain
+            .problems
+            .iter()
+            .any(|problem| problem.source == *source && problem.location.is_same_object(location))
+    };
+    places.retain(|place| !matched.contains(place) && !has_problem(&place.0, &place.1));
+    let run = places.iter();
     let run = run.map(|(source, location)| unmatched_place(keychain, source, location, repository));
     run.chain(unmatched_files(keychain, repository)).collect()
 }
