@@ -8,6 +8,7 @@
 //!   such an address is refused by [`admit`] (credentials specification §5.1).
 //! - Redirects are never followed by the library: whoever follows one decides what is sent along.
 
+mod cause;
 mod clients;
 mod resolver;
 mod tls;
@@ -16,8 +17,9 @@ mod transport;
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 
+pub use cause::cause;
 pub use clients::{Clients, SetupError};
-pub use resolver::{ForbiddenAddress, admit, forbidden};
+pub use resolver::{ForbiddenAddress, admit};
 pub use transport::Transport;
 
 /// Why a body was not read to its end.

@@ -72,3 +72,6 @@ impl Registry {
         self.0.hosts.host(host, routes.home(host)).look(wire).await.is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,18 +41,6 @@ pub fn admit(url: &Url) -> Result<(), ForbiddenAddress> {
     }
 }
 
-/// Whether an error comes from a refused address.
-pub fn forbidden<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e ForbiddenAddress> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(forbidden) = error.downcast_ref() {
-            return Some(forbidden);
-        }
-        cause = error.source();
-    }
-    None
-}
-
 impl Resolver {
     pub(super) fn new(transport: &Transport) -> Self {
         Self { named_from: transport.named_from, proxies: transport.proxy_names() }
@@ -91,7 +79,7 @@ impl Resolve for Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::http::Clients;
+    use crate::client::http::{Clients, cause};
     use crate::credential::registry_config::{Proxies, RegistryConfig, Trust};
 
     fn resolver(named_from: Option<AddressClass>) -> Resolver {
@@ -152,9 +140,9 @@ mod tests {
         let transport = Transport::new(&RegistryConfig::of_environment(Proxies::none()), Trust::Insecure);
         let client = Clients::default().of(&transport.clone().named_from(AddressClass::Public)).unwrap();
         let error = client.get("http://localhost:9/").send().await.unwrap_err();
-        assert_eq!(forbidden(&error), Some(&ForbiddenAddress { host: "localhost".into() }));
+        assert_eq!(cause(&error), Some(&ForbiddenAddress { host: "localhost".into() }));
         let client = Clients::default().of(&transport).unwrap();
         let error = client.get("http://localhost:9/").send().await.unwrap_err();
-        assert_eq!(forbidden(&error), None);
+        assert_eq!(cause::<ForbiddenAddress>(&error), None);
     }
 }

@@ -15,7 +15,7 @@ use url::Url;
 use super::error::Error;
 use super::transport::{Request, Wire};
 use crate::client::challenge::Challenge;
-use crate::client::http::Transport;
+use crate::client::http::{Transport, cause};
 use crate::credential::registry_config::Trust;
 
 /// How long https may take to answer before plain http, where that is allowed, is believed.
@@ -156,19 +156,8 @@ impl Host {
 
 /// Nobody there, or a server that answered in plain text where TLS was expected.
 fn speaks_no_tls(error: &Error) -> bool {
-    if matches!(error, Error::Unavailable { status: None, .. }) {
-        return true;
-    }
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
-        if let Some(tls) = tls {
-            return matches!(tls, rustls::Error::InvalidMessage(_));
-        }
-        cause = error.source();
-    }
-    false
+    matches!(error, Error::Unavailable { status: None, .. })
+        || matches!(cause(error), Some(rustls::Error::InvalidMessage(_)))
 }
 
 /// Hosts for which plain http is a known practice (credentials specification §0): loopback, private addresses

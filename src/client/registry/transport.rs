@@ -175,23 +175,11 @@ pub(super) fn host_of(url: &Url) -> String {
 /// Sorts a failure below HTTP: a TLS failure needs a person, everything else passes.
 pub(super) fn unreachable_host(action: &str, url: &Url, error: reqwest::Error) -> Error {
     let (action, host, source) = (action.to_owned(), host_of(url), error.without_url());
-    if let Some(forbidden) = dial::forbidden(&source) {
+    if let Some(forbidden) = dial::cause::<ForbiddenAddress>(&source) {
         Error::Forbidden { action, source: forbidden.clone() }
-    } else if is_tls(&source) {
+    } else if dial::cause::<rustls::Error>(&source).is_some() {
         Error::Tls { action, host, source }
     } else {
         Error::Unavailable { action, host, status: None, source: Some(source) }
     }
-}
-
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
