@@ -17,6 +17,7 @@
 mod content;
 mod error;
 mod host;
+mod probe;
 mod route;
 mod session;
 mod tags;
@@ -31,6 +32,7 @@ use crate::credential::registry_config::RegistryConfig;
 
 pub use content::StoredManifest;
 pub use error::Error;
+pub use probe::Probe;
 pub use session::{KeychainFuture, Session};
 pub use tags::TagLock;
 

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use kube::{Api, Client};
 
 use super::docker_config::{self, Reading};
-use super::named::{NamedSecret, RunReferences, named_secrets};
+use super::named::{NamedSecret, RunReferences, empty_lists, named_secrets};
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 use crate::error::{Class, Diagnose};
 
@@ -65,6 +65,8 @@ impl Cluster {
         let pod = self.pod(run, &mut keychain).await?;
         let account_name = pod.as_ref().and_then(account_of).unwrap_or_else(|| run.service_account.clone());
         let account = self.service_account(&run.namespace, &account_name, &mut keychain).await?;
+        let empty = account.as_ref().map(|account| empty_lists(&run.namespace, account));
+        keychain.looked_at.extend(empty.into_iter().flatten());
         let named = named_secrets(run, pod.as_ref(), account.as_ref());
         let readings = join_all(named.iter().map(|secret| self.reading(&run.namespace, secret, anew))).await;
         for (secret, reading) in named.into_iter().zip(readings) {

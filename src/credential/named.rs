@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, ServiceAccount};
 
-use super::Source;
+use super::{Location, Source};
 use crate::tekton::Run;
 
 /// What a run says about its credentials.
@@ -65,6 +65,17 @@ pub fn named_secrets(
     all
 }
 
+/// The lists of a service account that name nothing: why a run has no credential is often just that.
+pub fn empty_lists(namespace: &str, account: &ServiceAccount) -> Vec<(Source, Location)> {
+    let name = account.metadata.name.as_deref().unwrap_or_default();
+    let location = Location::ServiceAccount(format!("{namespace}/{name}"));
+    let secrets = account.secrets.as_ref().is_none_or(Vec::is_empty);
+    let pull_secrets = account.image_pull_secrets.as_ref().is_none_or(Vec::is_empty);
+    let lists =
+        [(secrets, Source::ServiceAccountSecrets), (pull_secrets, Source::ServiceAccountImagePullSecrets)];
+    lists.into_iter().filter(|(empty, _)| *empty).map(|(_, source)| (source, location.clone())).collect()
+}
+
 fn local(references: Option<&[LocalObjectReference]>) -> impl Iterator<Item = &str> {
     references.unwrap_or_default().iter().map(|reference| reference.name.as_str())
 }
@@ -116,5 +127,22 @@ mod tests {
             shown(&named_secrets(&run(), None, Some(&account))),
             ["podTemplate.imagePullSecrets from-template"]
         );
+    }
+
+    #[test]
+    fn lists_that_name_nothing_are_told() {
+        let account = |lists: serde_json::Value| -> ServiceAccount { serde_json::from_value(lists).unwrap() };
+        let empty = |lists| {
+            let told = empty_lists("ci", &account(lists));
+            told.into_iter().map(|(source, location)| format!("{source} {location}")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            empty(json!({"metadata": {"name": "b"}})),
+            [
+                "serviceAccount.secrets service account ci/b",
+                "serviceAccount.imagePullSecrets service account ci/b"
+            ]
+        );
+        assert_eq!(empty(json!({"secrets": [{"name": "a"}], "imagePullSecrets": [{"name": "b"}]})), [""; 0]);
     }
 }

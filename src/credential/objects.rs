@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 
-use super::named::{NamedSecret, RunReferences, named_secrets};
+use super::named::{NamedSecret, RunReferences, empty_lists, named_secrets};
 use super::registry_config::RegistryConfig;
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source, kubernetes};
 
@@ -41,6 +41,9 @@ impl Objects {
             let code = ProblemCode::ServiceAccountNotFound;
             keychain.problems.push(absent(Source::ServiceAccountSecrets, location, code));
         }
+        keychain
+            .looked_at
+            .extend(account.map(|account| empty_lists(&run.namespace, account)).into_iter().flatten());
         for named in named_secrets(run, pod, account) {
             self.add(&mut keychain, &run.namespace, named);
         }
