@@ -16,6 +16,7 @@ pub mod matching;
 pub mod named;
 pub mod objects;
 pub mod outcome;
+mod places;
 pub mod problem;
 pub mod registry_config;
 pub mod report;
@@ -38,6 +39,7 @@ pub use self::agent::Agent;
 pub use self::matching::Key;
 use self::matching::{Sought, Specificity};
 pub use self::outcome::{Kind, Operation, Outcome};
+pub use self::places::{Fit, Place};
 pub use self::problem::{Location, Problem, ProblemCode, SecretRef};
 pub use self::report::{CredentialReport, Target};
 pub use self::secret::Redacted;
@@ -188,11 +190,6 @@ impl Keychain {
     pub fn problems_for(&self, repository: &Repository) -> Vec<Problem> {
         let lent = self.agent.files.problems.iter().cloned();
         self.problems.iter().cloned().chain(lent).chain(self.agent.withheld(repository)).collect()
-    }
-
-    /// Why the places that were looked at have nothing for a repository: one line for each that has not.
-    pub fn unmatched(&self, repository: &Repository) -> Vec<String> {
-        report::unmatched(self, repository)
     }
 
     /// Takes in what was read from one more place.

@@ -194,7 +194,8 @@ pub(super) fn defaults() -> Config {
     config
 }
 
-fn configured(file: &Path) -> Result<Config, Exit> {
+/// The configuration in the manifest of a ConfigMap.
+pub(super) fn configured(file: &Path) -> Result<Config, Exit> {
     let manifests = Manifests::read(&[file.to_owned()]).map_err(|error| refuse(&error, Exit::Usage))?;
     let Some(data) = manifests.config_map() else {
         eprintln!("hallmark: there is no ConfigMap in {}", file.display());

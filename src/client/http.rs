@@ -19,7 +19,7 @@ use reqwest::Response;
 
 pub use cause::cause;
 pub use clients::{Clients, SetupError};
-pub use resolver::{ForbiddenAddress, admit, forbidden};
+pub use resolver::{ForbiddenAddress, admit};
 pub use transport::Transport;
 
 /// Why a body was not read to its end.

@@ -17,6 +17,7 @@
 mod content;
 mod error;
 mod host;
+mod probe;
 mod round;
 mod route;
 mod session;
@@ -32,6 +33,7 @@ use crate::credential::registry_config::RegistryConfig;
 
 pub use content::StoredManifest;
 pub use error::Error;
+pub use probe::Probe;
 pub use session::{KeychainFuture, Session};
 pub use tags::TagLock;
 
@@ -73,3 +75,6 @@ impl Registry {
         self.0.hosts.host(host, routes.home(host)).look(wire).await.is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,13 +100,6 @@ impl Agent {
         withheld.collect()
     }
 
-    /// Every file that was read.
-    pub(super) fn looked_at(&self) -> impl Iterator<Item = (Source, Location)> {
-        let config =
-            self.config.location().cloned().map(|location| (Source::ControllerRegistryConfig, location));
-        config.into_iter().chain(self.files.looked_at.iter().cloned())
-    }
-
     fn owned(&self, repository: &Repository) -> Vec<Entry> {
         self.config.entry_for(repository).into_iter().chain(self.files.entries.iter().cloned()).collect()
     }

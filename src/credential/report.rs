@@ -6,15 +6,13 @@
 
 mod remedy;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::matching::Sought;
 use super::outcome::{Kind, Operation, Outcome};
-use super::{Candidate, Credential, Keychain, Location, Problem, Provenance, Source};
+use super::{Candidate, Credential, Fit, Keychain, Place, Problem, Provenance};
 use crate::artifact::image::Repository;
 
 /// What is to be done, and where.
@@ -45,19 +43,30 @@ struct ReportedTarget {
     operation: Operation,
 }
 
+/// One candidate with what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct ReportedCandidate {
-    n: usize,
+pub struct ReportedCandidate {
+    /// Its number in the order of the trial, from 1.
+    pub n: usize,
+    /// Where it was found.
     #[serde(flatten)]
-    from: Provenance,
-    kind: Kind,
-    outcome: Outcome,
+    pub from: Provenance,
+    /// What it is.
+    pub kind: Kind,
+    /// How it went.
+    pub outcome: Outcome,
+    /// The HTTP status of the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
+    pub status: Option<u16>,
+    /// The registry's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
+    pub code: Option<String>,
+    /// Our word for it, out of §12.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Where the same credential was found as well.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    also_from: Vec<Provenance>,
+    pub also_from: Vec<Provenance>,
 }
 
 impl CredentialReport {
@@ -87,12 +96,28 @@ impl CredentialReport {
     pub fn record(&mut self, n: usize, outcome: Outcome, status: Option<u16>, code: Option<String>) {
         let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.n == n) else { return };
         (candidate.outcome, candidate.status) = (outcome, status);
-        candidate.code = code.filter(|code| is_code(code));
+        candidate.reason = REASONS.into_iter().find(|reason| code.as_deref() == Some(reason));
+        candidate.code = code.filter(|code| candidate.reason.is_none() && is_code(code));
         if outcome == Outcome::Used {
             self.selected.get_or_insert(n);
         } else if self.selected == Some(n) {
             self.selected = None;
         }
+    }
+
+    /// The candidates in the order of the trial.
+    pub fn candidates(&self) -> &[ReportedCandidate] {
+        &self.candidates
+    }
+
+    /// The number of the candidate that was accepted first.
+    pub fn selected(&self) -> Option<usize> {
+        self.selected
+    }
+
+    /// What was wrong with the sources.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
     }
 
     /// Adds a problem that came up during the trial.
@@ -142,10 +167,28 @@ impl ReportedCandidate {
             outcome: Outcome::NotTried,
             status: None,
             code: None,
+            reason: None,
             also_from: candidate.also_from.clone(),
         }
     }
 }
+
+/// The codes of §12 that say more than an outcome. `PlainHttp`: a secret is not sent without TLS.
+const REASONS: [&str; 13] = [
+    "Rejected401",
+    "Denied403",
+    "expired",
+    "RateLimited",
+    "Unavailable",
+    "Transport",
+    "NotFound",
+    "UnsafeRealm",
+    "NoChallenge",
+    "NoTokenInResponse",
+    "MalformedTokenResponse",
+    "UnexpectedStatus",
+    "PlainHttp",
+];
 
 fn is_code(text: &str) -> bool {
     const LONGEST: usize = 40;
@@ -154,81 +197,14 @@ fn is_code(text: &str) -> bool {
 
 /// One line for each place that was looked at and has nothing for `repository`, less those that a problem is told of
 /// anyway.
-pub(super) fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
-    let sought = Sought::of(repository);
-    let mut places = keychain.looked_at.clone();
-    let mut matched = HashSet::new();
-    for entry in &keychain.entries {
-        let place = (entry.source.clone(), entry.location.clone());
-        if entry.key.matches(&sought).is_some() {
-            matched.insert(place.clone());
-        }
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
-    let has_problem = |source: &Source, location: &Location| {
-        keychain
-            .problems
-            .iter()
-            .any(|problem| problem.source == *source && problem.location.is_same_object(location))
+fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
+    let has_problem = |place: &Place| {
+        let mut problems = keychain.problems.iter().filter(|problem| problem.source == place.source);
+        problems.any(|problem| problem.location.is_same_object(&place.location))
     };
-    places.retain(|place| !matched.contains(place) && !has_problem(&place.0, &place.1));
-    let run = places.iter();
-    let run = run.map(|(source, location)| unmatched_place(keychain, source, location, repository));
-    run.chain(unmatched_files(keychain, repository)).collect()
-}
-
-/// The same for what the agent may lend: the registry configuration has names of tables instead of keys.
-fn unmatched_files(keychain: &Keychain, repository: &Repository) -> Vec<String> {
-    let sought = Sought::of(repository);
-    let agent = &keychain.agent;
-    let mut lines = Vec::new();
-    for (source, location) in agent.looked_at() {
-        let (matches, keys): (bool, Vec<String>) = if source == Source::ControllerRegistryConfig {
-            (agent.config.entry_for(repository).is_some(), agent.config.names().map(str::to_owned).collect())
-        } else {
-            let entries = || agent.files.entries.iter().filter(|entry| entry.location == location);
-            (
-                entries().any(|entry| entry.key.matches(&sought).is_some()),
-                entries().map(|entry| entry.key.to_string()).collect(),
-            )
-        };
-        if !matches {
-            lines.push(line(&source, &location, keys, repository.registry()));
-        }
-    }
-    lines
-}
-
-/// The path is part of the sentence only where the host would have matched.
-fn unmatched_place(
-    keychain: &Keychain,
-    source: &Source,
-    location: &Location,
-    repository: &Repository,
-) -> String {
-    let sought = Sought::of(repository);
-    let entries =
-        || keychain.entries.iter().filter(|entry| entry.source == *source && entry.location == *location);
-    let near = entries().any(|entry| entry.key.matches_host(&sought));
-    let target = if near { repository.to_string() } else { repository.registry().to_owned() };
-    line(source, location, entries().map(|entry| entry.key.to_string()).collect(), &target)
-}
-
-/// As in `serviceAccount.secrets: secret ci/hub has entries [docker.io]; target is ghcr.io`.
-fn line(source: &Source, location: &Location, mut keys: Vec<String>, target: &str) -> String {
-    const MOST: usize = 10;
-    let more = keys.len().saturating_sub(MOST);
-    keys.truncate(MOST);
-    if more > 0 {
-        keys.push(format!("and {more} more"));
-    }
-    let place = match location {
-        Location::Ambient => source.to_string(),
-        location => format!("{source}: {location}"),
-    };
-    format!("{place} has entries [{}]; target is {target}", keys.join(", "))
+    let places = keychain.places(repository).into_iter();
+    let places = places.filter(|place| place.fit != Fit::Matches && !has_problem(place));
+    places.map(|place| place.to_string()).collect()
 }
 
 impl fmt::Display for CredentialReport {
@@ -268,7 +244,7 @@ impl fmt::Display for ReportedCandidate {
             write!(f, ", {}", self.kind)?;
         }
         write!(f, ": {}", self.outcome)?;
-        match (self.status, &self.code) {
+        match (self.status, self.code.as_deref().or(self.reason)) {
             (Some(status), Some(code)) => write!(f, " ({status} {code})")?,
             (Some(status), None) => write!(f, " ({status})")?,
             (None, Some(code)) => write!(f, " ({code})")?,

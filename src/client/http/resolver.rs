@@ -10,7 +10,7 @@ use std::sync::Arc;
 use reqwest::dns::{Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::{Transport, cause};
+use super::Transport;
 use crate::client::address::AddressClass;
 
 /// Resolves the names of one transport.
@@ -39,11 +39,6 @@ pub fn admit(url: &Url) -> Result<(), ForbiddenAddress> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether an error comes from a refused address.
-pub fn forbidden<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e ForbiddenAddress> {
-    cause(error)
 }
 
 impl Resolver {
@@ -84,7 +79,7 @@ impl Resolve for Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::http::Clients;
+    use crate::client::http::{Clients, cause};
     use crate::credential::registry_config::{Proxies, RegistryConfig, Trust};
 
     fn resolver(named_from: Option<AddressClass>) -> Resolver {
@@ -145,9 +140,9 @@ mod tests {
         let transport = Transport::new(&RegistryConfig::of_environment(Proxies::none()), Trust::Insecure);
         let client = Clients::default().of(&transport.clone().named_from(AddressClass::Public)).unwrap();
         let error = client.get("http://localhost:9/").send().await.unwrap_err();
-        assert_eq!(forbidden(&error), Some(&ForbiddenAddress { host: "localhost".into() }));
+        assert_eq!(cause(&error), Some(&ForbiddenAddress { host: "localhost".into() }));
         let client = Clients::default().of(&transport).unwrap();
         let error = client.get("http://localhost:9/").send().await.unwrap_err();
-        assert_eq!(forbidden(&error), None);
+        assert_eq!(cause::<ForbiddenAddress>(&error), None);
     }
 }

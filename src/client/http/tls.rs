@@ -69,10 +69,18 @@ struct ByName {
 }
 
 impl ByName {
-    fn of(&self, name: &ServerName<'_>) -> &Verifier {
+    fn proxy(&self, name: &ServerName<'_>) -> Option<&(String, Verifier)> {
         let name = name.to_str();
-        self.proxies.iter().find(|(proxy, _)| *proxy == name).map_or(&self.target, |(_, verifier)| verifier)
+        self.proxies.iter().find(|(proxy, _)| *proxy == name)
     }
+}
+
+/// A proxy in front of a registry; without its name a person would look at the registry.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate of proxy {proxy} is not trusted: {source}")]
+struct ProxyRefused {
+    proxy: String,
+    source: Error,
 }
 
 impl ServerCertVerifier for ByName {
@@ -84,7 +92,15 @@ impl ServerCertVerifier for ByName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.of(server_name).verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let Some((proxy, verifier)) = self.proxy(server_name) else {
+            let target = &self.target;
+            return target.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        };
+        let verified =
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|source| {
+            Error::Other(OtherError(Arc::new(ProxyRefused { proxy: proxy.clone(), source })))
+        })
     }
 
     fn verify_tls12_signature(

@@ -50,7 +50,7 @@ pub struct Session {
 }
 
 /// How it went with what the trial offered.
-enum Answer {
+pub(super) enum Answer {
     /// Whatever the registry said, it was not about authorisation.
     Accepted(Response),
     /// The candidate does not serve.
@@ -128,14 +128,14 @@ impl Session {
                     trial.accept(&standing);
                     return Ok(response);
                 }
-                (Answer::Challenged, _) => trial.begin(&self.keychain(request).await?),
+                (Answer::Challenged, _) => trial.begin(&self.keychain(&request.action).await?),
                 (Answer::Refused(_), Standing::Exhausted) => return Err(denied(request, &trial)),
                 (Answer::Refused(refusal), _) => trial.refuse(&standing, refusal),
             }
         }
     }
 
-    async fn offer_nothing(&self, target: &Target, request: &Request) -> Result<Answer, Error> {
+    pub(super) async fn offer_nothing(&self, target: &Target, request: &Request) -> Result<Answer, Error> {
         let host = self.host(&target.repository);
         if self.known(&host).await?.asked {
             return Ok(Answer::Challenged);
@@ -148,7 +148,7 @@ impl Session {
         Ok(Answer::Challenged)
     }
 
-    async fn offer(
+    pub(super) async fn offer(
         &self,
         target: &Target,
         request: &Request,
@@ -221,14 +221,15 @@ impl Session {
         TokenKey {
             namespace: self.namespace.clone(),
             candidate: candidate.provenance.clone(),
+            credential: Arc::clone(&candidate.credential),
             registry: target.repository.registry().to_owned(),
             scope: format!("{}:{}", target.repository.path(), target.operation),
         }
     }
 
-    async fn keychain(&self, request: &Request) -> Result<Arc<Keychain>, Error> {
+    pub(super) async fn keychain(&self, action: &str) -> Result<Arc<Keychain>, Error> {
         let keychain = self.keychain.clone().await;
-        keychain.map_err(|source| Error::Keychain { action: request.action.clone(), source })
+        keychain.map_err(|source| Error::Keychain { action: action.to_owned(), source })
     }
 
     fn trial(&self, target: &Target) -> Arc<AsyncMutex<Trial>> {

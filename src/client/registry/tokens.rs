@@ -9,17 +9,18 @@ use jiff::Timestamp;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::client::token::Authorization;
-use crate::credential::Provenance;
+use crate::credential::{Credential, Provenance};
 
 /// More tokens than this are not kept: the oldest exchanges are repeated instead.
 const CAPACITY: usize = 4096;
 
-/// What a token belongs to. The candidate's identity contains the version of its Secret, so that a repaired
-/// Secret never meets a token of the old one.
+/// What a token belongs to. The credential itself is part of it, so that a repaired Secret or file never meets a
+/// token of the old one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
     pub namespace: String,
     pub candidate: Provenance,
+    pub credential: Arc<Credential>,
     pub registry: String,
     pub scope: String,
 }

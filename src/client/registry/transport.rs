@@ -14,7 +14,7 @@ use url::Url;
 use super::error::Error;
 use super::route::Routes;
 use crate::client::address::AddressClass;
-use crate::client::http::{self as dial, Clients, ForbiddenAddress, SetupError, cause};
+use crate::client::http::{self as dial, Clients, ForbiddenAddress, SetupError};
 use crate::client::retry_after::retry_after;
 use crate::credential::registry_config::Trust;
 
@@ -175,9 +175,9 @@ pub(super) fn host_of(url: &Url) -> String {
 /// Sorts a failure below HTTP: a TLS failure needs a person, everything else passes.
 pub(super) fn unreachable_host(action: &str, url: &Url, error: reqwest::Error) -> Error {
     let (action, host, source) = (action.to_owned(), host_of(url), error.without_url());
-    if let Some(forbidden) = dial::forbidden(&source) {
+    if let Some(forbidden) = dial::cause::<ForbiddenAddress>(&source) {
         Error::Forbidden { action, source: forbidden.clone() }
-    } else if cause::<rustls::Error>(&source).is_some() {
+    } else if dial::cause::<rustls::Error>(&source).is_some() {
         Error::Tls { action, host, source }
     } else {
         Error::Unavailable { action, host, status: None, source: Some(source) }

@@ -16,7 +16,7 @@ use super::reply::{Reply, unreached};
 use super::response::{self, Malformed, Token};
 use super::{Authorization, Dial, Scope, TOKEN_USER, TokenError, TokenRequest, header, login_of};
 use crate::client::challenge::Challenge;
-use crate::client::http::forbidden;
+use crate::client::http::{ForbiddenAddress, cause};
 use crate::credential::{Credential, Login};
 
 /// One conversation with one token service.
@@ -120,7 +120,7 @@ impl<'a> Exchange<'a> {
         if let Some(form) = &outgoing.form {
             request = request.header(CONTENT_TYPE, FORM).body(form.as_str().to_owned());
         }
-        let response = request.send().await.map_err(|error| match forbidden(&error) {
+        let response = request.send().await.map_err(|error| match cause::<ForbiddenAddress>(&error) {
             Some(_) => self
                 .fence
                 .refuse(&host_of(url), "leads to an inner address that the registry itself does not have"),
