@@ -8,7 +8,7 @@
 //! A module may use those above it in this list and no others; `tests/layers.rs` holds the table.
 //!
 //! 1. [`error`], [`tekton`], [`artifact`], [`config`]: values, no input or output at all.
-//! 2. [`payload`], and the pure parts of [`signature`], [`storage`], [`credential`].
+//! 2. [`payload`], and the pure parts of [`signature`], [`storage`], [`credential`], [`identity`].
 //! 3. [`client`]: the only place that opens sockets.
 //! 4. adapters: `storage::oci`, `credential::kubernetes`, `config::watch`.
 //! 5. [`flow`]: ports only.
@@ -30,6 +30,7 @@ pub mod controller;
 pub mod credential;
 pub mod error;
 pub mod flow;
+pub mod identity;
 pub mod payload;
 pub mod signature;
 pub mod storage;

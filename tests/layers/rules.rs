@@ -32,6 +32,8 @@ const ROWS: &[(&str, Row)] = &[
     ("credential", Row::Pure),
     ("policy", Row::Pure),
     ("client", Row::Client),
+    ("identity::provider", Row::Pure),
+    ("identity::token", Row::Pure),
     ("identity::*", Row::Adapter),
     ("signature::keyless", Row::Adapter),
     ("signature::kms", Row::Adapter),
