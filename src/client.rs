@@ -4,6 +4,7 @@
 pub mod address;
 pub mod answer;
 pub mod challenge;
+pub mod fulcio;
 pub mod http;
 pub mod registry;
 pub mod retry_after;

@@ -5,6 +5,7 @@
 //!
 //! This file holds no key and does no input or output; the signers in `signature/` do.
 
+pub mod certificate;
 pub mod dsse;
 pub mod key;
 pub mod public_key;

@@ -9,7 +9,9 @@ pub mod keyring;
 
 use async_trait::async_trait;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 
 pub use import::KeyError;
@@ -43,6 +45,13 @@ impl Key {
     /// Reads a key that cosign encrypted (`cosign.key`). Slow on purpose: scrypt.
     pub fn from_cosign(name: &str, pem: &[u8], password: &[u8]) -> Result<Self, KeyError> {
         import::from_cosign(name, pem, password)
+    }
+
+    /// A new P-256 key that nobody else has and nobody keeps; `None` when the system yields no randomness.
+    pub fn generate(name: &str) -> Option<Self> {
+        let pkcs8 =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).ok()?;
+        import::from_pkcs8(name, pkcs8.as_ref()).ok()
     }
 
     /// The file it came from.

@@ -78,6 +78,11 @@ impl PublicKey {
         &self.0.id
     }
 
+    /// As `SubjectPublicKeyInfo`.
+    pub fn der(&self) -> &[u8] {
+        &self.0.der
+    }
+
     /// About how many bytes a signature has: exactly for Ed25519 and RSA, within two for the others.
     pub fn typical_signature_length(&self) -> usize {
         match self.0.algorithm {

@@ -120,7 +120,7 @@ fn shown_tag(block: &pem::Pem) -> String {
 
 type Halves = (Secret, PublicKey);
 
-fn from_pkcs8(name: &str, der: &[u8]) -> Result<Key, KeyError> {
+pub(super) fn from_pkcs8(name: &str, der: &[u8]) -> Result<Key, KeyError> {
     let (secret, public) = ecdsa(der)
         .or_else(|| p384(der))
         .or_else(|| ed25519(der))

@@ -1,0 +1,140 @@
+//! Why Fulcio gave no certificate, and what to do about it (credentials specification §9.4).
+
+use std::time::Duration;
+
+use crate::client::http::SetupError;
+use crate::error::{Class, Diagnose};
+use crate::identity::token::UnverifiedClaims;
+use crate::signature::certificate::CertificateError;
+
+/// Why there is no certificate. Holds claims of the token and never the token.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The setting is no address of a Fulcio.
+    #[error("signers.x509.fulcio.address {address:?} cannot be used: {reason}")]
+    Address {
+        /// As it was set.
+        address: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The token would be readable on its way.
+    #[error("no identity token is sent to {address} over plain HTTP: it is outside the cluster")]
+    PlainHttp {
+        /// As it was set.
+        address: String,
+    },
+    /// HTTP cannot be set up.
+    #[error("cannot reach Fulcio")]
+    Setup(#[source] SetupError),
+    /// Nobody answers.
+    #[error("cannot reach Fulcio at {host}")]
+    Away {
+        /// Whom.
+        host: String,
+        /// What the connection said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It answers, but not now.
+    #[error("Fulcio at {host} gave no certificate: {answer}")]
+    Unavailable {
+        /// Who.
+        host: String,
+        /// What it said.
+        answer: String,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// It does not accept the token, and never says why.
+    #[error("Fulcio at {host} does not accept the identity token ({claims}): {answer}")]
+    TokenRefused {
+        /// Who.
+        host: String,
+        /// What it said.
+        answer: String,
+        /// Whose token.
+        claims: Box<UnverifiedClaims>,
+    },
+    /// Another server, or one too old.
+    #[error("there is no Fulcio with API v2 at {address}: {answer}")]
+    NoFulcio {
+        /// Where.
+        address: String,
+        /// What is there.
+        answer: String,
+    },
+    /// It answers nothing that has a meaning here.
+    #[error("Fulcio at {host} answered {answer}")]
+    Unexpected {
+        /// Who.
+        host: String,
+        /// What it said.
+        answer: String,
+    },
+    /// It is not the certificate that was asked for.
+    #[error("the certificate from Fulcio at {host} is not used: {reason}")]
+    Certificate {
+        /// From whom.
+        host: String,
+        /// What is wrong with it.
+        reason: CertificateError,
+    },
+}
+
+impl Diagnose for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Away { .. } | Self::Unavailable { .. } => Class::Temporary,
+            // The clock of one of the two machines is wrong; that is mended without us.
+            Self::Certificate { reason: CertificateError::NotNow { .. }, .. } => Class::Temporary,
+            Self::Unexpected { .. } => Class::Permanent,
+            _ => Class::Misconfigured,
+        }
+    }
+
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Address { .. } | Self::PlainHttp { .. } => "fulcio_address",
+            Self::Setup(_) | Self::Away { .. } => "fulcio_unreachable",
+            Self::Unavailable { .. } => "fulcio_unavailable",
+            Self::TokenRefused { .. } => "fulcio_token_refused",
+            Self::NoFulcio { .. } | Self::Unexpected { .. } => "fulcio_unexpected",
+            Self::Certificate { .. } => "fulcio_certificate",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::PlainHttp { .. } => {
+                Some("use https, or set signers.x509.fulcio.allow-http to \"true\"".to_owned())
+            }
+            Self::Address { .. } | Self::NoFulcio { .. } => {
+                Some("set signers.x509.fulcio.address".to_owned())
+            }
+            Self::TokenRefused { claims, .. } => Some(format!(
+                "see that Fulcio's oidc-issuers has {} with this audience as its client-id, and that it can reach that issuer",
+                claims
+                    .issuer
+                    .as_deref()
+                    .unwrap_or("the token's issuer")
+                    .chars()
+                    .take(200)
+                    .collect::<String>()
+            )),
+            Self::Certificate { reason: CertificateError::NotNow { .. }, .. } => {
+                Some("see that the clocks agree".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    // No `host_away`: what probes hosts that are away asks them as registries.
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}

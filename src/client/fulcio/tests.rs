@@ -1,0 +1,188 @@
+//! A Fulcio on a socket that answers what each test wants, and the promises of §9.3 and §9.4 against it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::post;
+use http::HeaderMap;
+use serde_json::Value;
+
+use super::*;
+use crate::credential::registry_config::{Proxies, RegistryConfig, Trust};
+use crate::error::{Class, Diagnose as _};
+use crate::identity::token::tests::{claims, now, token as token_text};
+use crate::signature::Signer as _;
+use crate::signature::certificate::tests::{Leaf, NAME, authority, chain};
+use crate::signature::key::Key;
+
+fn transport() -> Transport {
+    Transport::new(&RegistryConfig::of_environment(Proxies::none()), Trust::Insecure)
+}
+
+fn fulcio_at(address: &str) -> Result<Fulcio, Error> {
+    Fulcio::new(&Clients::default(), &transport(), address, false)
+}
+
+type Reply = (StatusCode, HeaderMap, String);
+
+/// A server that answers `reply` and looks at the request with `see`.
+async fn serving(reply: Reply, see: impl Fn(Value) + Send + Sync + 'static) -> Fulcio {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let see = Arc::new(see);
+    let handler = move |body: String| async move {
+        see(serde_json::from_str(&body).unwrap());
+        reply
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/base/", listener.local_addr().unwrap());
+    let routes = Router::new().route("/base/api/v2/signingCert", post(handler));
+    #[expect(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    fulcio_at(&address).unwrap()
+}
+
+fn token() -> IdentityToken {
+    IdentityToken::parse(&token_text(&claims())).unwrap()
+}
+
+fn answer(kind: &str, certificates: &[String]) -> Reply {
+    let body = json!({kind: {"chain": {"certificates": certificates}, "signedCertificateTimestamp": ""}});
+    (StatusCode::OK, HeaderMap::new(), body.to_string())
+}
+
+async fn asked(fulcio: &Fulcio, key: &Key) -> Result<Certificate, Error> {
+    let token = token();
+    let proof = key.sign(token.claims().challenge().as_bytes()).await.unwrap();
+    fulcio.certificate(&token, key.public_key(), &proof, now()).await
+}
+
+async fn refused(status: u16, headers: HeaderMap, body: &str) -> Error {
+    let reply = (StatusCode::from_u16(status).unwrap(), headers, body.to_owned());
+    let fulcio = serving(reply, |_| {}).await;
+    asked(&fulcio, &Key::generate("run").unwrap()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_certificate_is_asked_for_with_token_key_and_proof() {
+    for kind in ["signedCertificateEmbeddedSct", "signedCertificateDetachedSct"] {
+        let key = Key::generate("run").unwrap();
+        let public = key.public_key().clone();
+        let pems = chain(&authority(), &public, &Leaf::default());
+        let fulcio = serving(answer(kind, &pems), move |request| {
+            use base64::Engine as _;
+            assert_eq!(request["credentials"]["oidcIdentityToken"], token().reveal());
+            let asked = &request["publicKeyRequest"];
+            assert_eq!(asked["publicKey"]["content"], public.to_pem());
+            let proof = asked["proofOfPossession"].as_str().unwrap();
+            let proof = base64::prelude::BASE64_STANDARD.decode(proof).unwrap();
+            assert!(public.verifies(b"system:serviceaccount:ci:agent", &proof));
+        })
+        .await;
+        let certificate = asked(&fulcio, &key).await.unwrap();
+        assert_eq!(certificate.names(), [NAME]);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_for_somebody_else_is_not_used() {
+    let (key, other) = (Key::generate("run").unwrap(), Key::generate("other").unwrap());
+    let pems = chain(&authority(), other.public_key(), &Leaf::default());
+    let fulcio = serving(answer("signedCertificateEmbeddedSct", &pems), |_| {}).await;
+    let error = asked(&fulcio, &key).await.unwrap_err();
+    assert!(error.to_string().ends_with("it is for another key than the one that was sent"), "{error}");
+    assert_eq!((error.class(), error.label()), (Class::Misconfigured, "fulcio_certificate"));
+}
+
+#[tokio::test]
+async fn a_refused_token_is_told_by_its_claims_and_never_shown() {
+    let text = token().reveal().to_owned();
+    let message = format!("There was an error processing the identity token {text}");
+    let error = refused(400, HeaderMap::new(), &json!({"code": 3, "message": message}).to_string()).await;
+    assert!(matches!(error, Error::TokenRefused { .. }), "{error}");
+    let printed = format!("{error} {error:?} {:?}", error.hint());
+    for said in
+        ["https://issuer.test", "system:serviceaccount:ci:agent", "aud sigstore", "2023-11-14T22:23:20Z"]
+    {
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    assert!(!printed.contains("c2lnbmF0dXJl") && !printed.contains("eyJ"), "{printed}");
+    assert_eq!(error.class(), Class::Misconfigured);
+}
+
+#[tokio::test]
+async fn each_answer_has_its_own_meaning() {
+    for (status, body, class, label) in [
+        (
+            400,
+            r#"{"message":"The signature supplied in the request could not be verified"}"#,
+            Class::Permanent,
+            "fulcio_unexpected",
+        ),
+        (401, "", Class::Misconfigured, "fulcio_token_refused"),
+        (404, "no such page", Class::Misconfigured, "fulcio_unexpected"),
+        (413, "", Class::Permanent, "fulcio_unexpected"),
+        (429, "", Class::Temporary, "fulcio_unavailable"),
+        (500, r#"{"message":"error communicating with CA backend"}"#, Class::Temporary, "fulcio_unavailable"),
+        (503, "<html>", Class::Temporary, "fulcio_unavailable"),
+        (200, "{}", Class::Permanent, "fulcio_unexpected"),
+        (302, "", Class::Permanent, "fulcio_unexpected"),
+    ] {
+        let error = refused(status, HeaderMap::new(), body).await;
+        assert_eq!((error.class(), error.label()), (class, label), "{status}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_delay_that_fulcio_asks_for_is_passed_on() {
+    let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "7".parse().unwrap())]);
+    let error = refused(429, headers, "").await;
+    assert_eq!(error.retry_after(), Some(std::time::Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let error = refused(200, HeaderMap::new(), &" ".repeat(LARGEST_ANSWER + 1)).await;
+    assert_eq!(error.label(), "fulcio_unreachable");
+    assert!(crate::error::chain(&error).contains("larger than"), "{error}");
+}
+
+#[tokio::test]
+async fn a_fulcio_that_is_away_will_come_back() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let error =
+        asked(&fulcio_at("http://127.0.0.1:9").unwrap(), &Key::generate("run").unwrap()).await.unwrap_err();
+    assert_eq!(error.class(), Class::Temporary);
+    assert_eq!(error.to_string(), "cannot reach Fulcio at 127.0.0.1:9");
+}
+
+#[test]
+fn a_token_goes_over_plain_http_only_inside_the_cluster_or_where_that_is_allowed() {
+    for inside in [
+        "http://fulcio.fulcio-system.svc",
+        "http://fulcio.fulcio-system.svc.cluster.local:8080/",
+        "http://fulcio.ns.svc.corp.internal",
+        "http://fulcio",
+        "http://localhost:5555",
+        "http://127.0.0.1:5555",
+        "http://[::1]:5555",
+        "https://fulcio.sigstore.dev",
+    ] {
+        let url = endpoint(inside, false).unwrap();
+        assert!(url.path().ends_with("/api/v2/signingCert"), "{url}");
+    }
+    for outside in ["http://fulcio.sigstore.dev", "http://10.0.0.1", "http://svc.example.test"] {
+        let error = endpoint(outside, false).unwrap_err();
+        assert!(matches!(error, Error::PlainHttp { .. }), "{outside}: {error}");
+        assert!(error.hint().unwrap().contains("signers.x509.fulcio.allow-http"));
+        endpoint(outside, true).unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_address_of_a_fulcio_is_refused() {
+    for address in ["fulcio", "ftp://fulcio", "https://169.254.169.254", "https://user:canary@fulcio.test"] {
+        let error = endpoint(address, true).unwrap_err();
+        assert_eq!((error.class(), error.label()), (Class::Misconfigured, "fulcio_address"), "{address}");
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
+}
