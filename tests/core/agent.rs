@@ -87,7 +87,9 @@ impl Agent {
         let mut arguments =
             vec!["controller", "--namespace", &self.namespace, "--system-namespace", &self.namespace];
         // A container that restarts keeps the name of its pod.
-        arguments.extend(["--replica", "agent"]);
+        if !more.contains(&"--replica") {
+            arguments.extend(["--replica", "agent"]);
+        }
         arguments.extend(["--kubeconfig", &kubeconfig, "--signing-secrets", &keys]);
         arguments.extend([
             "--health-address",
