@@ -12,11 +12,16 @@
 )]
 
 mod agent;
+mod bad_input;
 mod crash;
+mod credentials;
+mod deletion;
 mod embedded_registry;
 mod harness;
 mod main_path;
 mod outage;
+mod pipeline_run;
 mod release;
+mod seed;
 #[path = "../support/lib.rs"]
 mod support;
