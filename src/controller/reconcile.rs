@@ -93,7 +93,7 @@ async fn sign(
     };
     let session = Arc::new(ctx.session(&completed, settings, job.attempts > 0));
     let outcome = flow::sign(&completed, &settings.config, &stations(&completed, settings, &session)).await;
-    ctx.reporter.credentials(&job.key, &session.reports().await);
+    Reporter::credentials(&job.key, &session.reports().await);
     ctx.conclude(job, head, outcome, settings).await
 }
 

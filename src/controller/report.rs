@@ -72,7 +72,7 @@ impl Reporter {
 
     /// Tells which credentials were used and which were not. A target that all were refused for is a failure, and
     /// told there.
-    pub(super) fn credentials(&self, key: &RunKey, reports: &[CredentialReport]) {
+    pub(super) fn credentials(key: &RunKey, reports: &[CredentialReport]) {
         for report in reports.iter().filter(|report| report.annotation().is_some()) {
             tracing::info!(run = %key, "{report}");
         }

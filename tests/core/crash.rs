@@ -53,7 +53,7 @@ async fn a_restart_under_20_runs_a_second_loses_and_doubles_nothing() {
             hallmark = agent.start().await;
         }
     }
-    agent.all_signed(Duration::from_secs(60)).await;
+    agent.all_signed(Duration::from_mins(1)).await;
     each_has_one(&registry, &builds.images).await;
 
     // An agent that is asked to stop finishes what it has begun, so that no manifest is even put again.
@@ -89,7 +89,7 @@ async fn ten_crashes_during_200_runs_lose_and_double_nothing() {
     println!("time to live, and runs left: {lives:?}");
     assert!(interrupted > 0, "no crash came in the middle: {lives:?}");
     let hallmark = agent.start().await;
-    agent.all_signed(Duration::from_secs(60)).await;
+    agent.all_signed(Duration::from_mins(1)).await;
     each_has_one(&registry, &builds.images).await;
     stopped_well(hallmark);
 }
