@@ -79,8 +79,13 @@ pub async fn run(arguments: Arguments) -> Exit {
         }
         stop.cancel();
     };
-    let (result, ()) =
-        tokio::join!(controller::run(client, options, stop.clone()), stopped_or(&stop, stopped));
+    let running = async {
+        let result = controller::run(client, options, stop.clone()).await;
+        // One that could not start waits for no signal.
+        stop.cancel();
+        result
+    };
+    let (result, ()) = tokio::join!(running, stopped_or(&stop, stopped));
     match result {
         Ok(()) => Exit::Ok,
         Err(error) => refuse(&error, Exit::Failed),

@@ -87,6 +87,13 @@ pub(super) struct Signed {
     pub reports: Vec<CredentialReport>,
 }
 
+impl Signed {
+    /// Whether everything that was asked for is in place.
+    fn is_signed(&self) -> bool {
+        self.outcome.is_complete() && !self.outcome.is_unusable()
+    }
+}
+
 /// Signs every run of the files.
 pub async fn run(arguments: Arguments) -> Exit {
     let (manifests, config) = match read(&arguments) {
@@ -245,8 +252,10 @@ fn keyring(path: &Path, password: Option<&str>) -> Result<KeyRing, signature::Er
 
 /// The worst of what happened.
 fn exit(signed: &[Signed]) -> Exit {
-    let exits = signed.iter().flat_map(|one| one.outcome.failures().map(|error| exit_of(error)));
-    exits
+    let failures = signed.iter().flat_map(|one| one.outcome.failures().map(|error| exit_of(error)));
+    let unusable = signed.iter().filter(|one| one.outcome.is_unusable()).map(|_| Exit::Failed);
+    failures
+        .chain(unusable)
         .max_by_key(|exit| {
             [Exit::Ok, Exit::Temporary, Exit::Denied, Exit::Failed].iter().position(|e| e == exit)
         })
