@@ -12,7 +12,7 @@ use crate::credential::registry_config::RegistryConfig;
 
 /// Where registries are configured.
 #[derive(Debug, Clone, Default, Args)]
-pub struct RegistryOptions {
+pub(super) struct RegistryOptions {
     /// Registry configuration in TOML: credentials, authorities and proxies. It must exist.
     #[arg(long, value_name = "FILE")]
     registry_config: Option<PathBuf>,

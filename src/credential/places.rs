@@ -46,7 +46,7 @@ impl Keychain {
         let of_run = places.into_iter().map(|(source, location)| {
             let entries =
                 self.entries.iter().filter(|entry| entry.source == *source && entry.location == *location);
-            Place::of(source, location, entries, repository)
+            Place::of(source, location, &entries, repository)
         });
         of_run.chain(self.places_of_agent(repository)).collect()
     }
@@ -55,7 +55,7 @@ impl Keychain {
         let files = &self.agent.files;
         let places = files.looked_at.iter().map(|(source, location)| {
             let entries = files.entries.iter().filter(|entry| entry.location == *location);
-            Place::of(source, location, entries, repository)
+            Place::of(source, location, &entries, repository)
         });
         self.place_of_config(repository).into_iter().chain(places).collect()
     }
@@ -78,7 +78,7 @@ impl Place {
     fn of<'e>(
         source: &Source,
         location: &Location,
-        entries: impl Iterator<Item = &'e Entry> + Clone,
+        entries: &(impl Iterator<Item = &'e Entry> + Clone),
         repository: &Repository,
     ) -> Self {
         let sought = Sought::of(repository);

@@ -85,7 +85,7 @@ async fn a_probe_says_what_the_registry_answers_to_each_and_leaves_no_upload_beh
     let all = explained(&manifests(&address, &LOGINS), &address, &["--operation", "push", "--probe"]).await;
     assert_eq!(
         outcomes(&all[0]),
-        ["rejected None Some(\"Rejected401\")", "rejected Some(401) None", "used Some(202) None"]
+        ["rejected None Some(\"Rejected401\")", "denied Some(401) None", "used Some(202) None"]
     );
     assert_eq!((all[0].report.selected(), exit(&all)), (Some(3), Exit::Ok));
     let log = server.log();

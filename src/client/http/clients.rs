@@ -53,7 +53,6 @@ impl Clients {
         Ok(client)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where clients are built")]
     fn build(&self, transport: &Transport) -> Result<Client, SetupError> {
         let tls = tls::config(transport, || self.system()).map_err(SetupError::Certificates)?;
         let proxied = transport.clone();

@@ -102,7 +102,8 @@ const MATCHING: [(u8, &[&str], &str, Option<&str>); 33] = [
 ];
 
 fn of_keys(keys: &[&str]) -> String {
-    keys.iter().map(|key| format!("[registries.{key:?}]\n")).collect()
+    let tables: Vec<String> = keys.iter().map(|key| format!("[registries.{key:?}]\n")).collect();
+    tables.concat()
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Fields {
                 "auth" => match auth::decode(text.as_bytes()) {
                     Ok(login) => fields.auth = Some(login),
                     Err(malformed) => {
-                        walk.at_value(value, FindingCode::MalformedAuth, format!("{what}: {malformed}"))
+                        walk.at_value(value, FindingCode::MalformedAuth, format!("{what}: {malformed}"));
                     }
                 },
                 _ => walk.at_key(
