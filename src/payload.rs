@@ -232,6 +232,8 @@ fn written<P: Serialize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::Artifacts;
+    use crate::tekton::{Run, TaskRun};
     use serde_json::{Value, json};
     use test_runs::{HEX, OTHER, children, completed, pipeline_run, provenance, stated, task_run};
 
@@ -336,6 +338,59 @@ mod tests {
             let subject = Subject { name: name.into(), digest: [(algorithm.into(), HEX.into())].into() };
             assert_eq!(subject.image().is_some(), image, "{name}");
         }
+    }
+
+    /// Puts every odd value in the place of every part of a run, one at a time.
+    fn with_each_part_replaced(run: &Value, mut tried: impl FnMut(Value)) {
+        let odd = [
+            json!(null),
+            json!(-1.5e300),
+            json!("\u{0}@:/$(tasks.\u{202e}"),
+            json!([[null]]),
+            json!({"": {"name": 1}}),
+        ];
+        let mut paths = vec![String::new()];
+        while let Some(path) = paths.pop() {
+            let escaped = |key: &str| format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
+            match run.pointer(&path) {
+                Some(Value::Object(parts)) => paths.extend(parts.keys().map(|key| escaped(key))),
+                Some(Value::Array(parts)) => {
+                    paths.extend((0..parts.len()).map(|index| format!("{path}/{index}")));
+                }
+                _ => {}
+            }
+            for value in &odd {
+                let mut run = run.clone();
+                *run.pointer_mut(&path).unwrap() = value.clone();
+                tried(run);
+            }
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_run_that_is_odd_stops_its_statement() {
+        let mut stated = 0;
+        let mut state = |run: Run, children: Vec<TaskRun>| {
+            let completed = CompletedRun::suppose(run, children);
+            let _ = Artifacts::of(&completed);
+            for format in FORMATS {
+                statement(&completed, format, &provenance(BuildType::SlsaTekton, true)).unwrap();
+                stated += 1;
+            }
+        };
+        let pipeline = Run::from_value(pipeline_run()).unwrap();
+        with_each_part_replaced(&task_run("pipe-one", "one", "r.io/app"), |run| {
+            if let Ok(child) = TaskRun::from_value(run.clone()) {
+                state(pipeline.clone(), vec![child]);
+            }
+            let _ = Run::from_value(run).map(|run| state(run, vec![]));
+        });
+        let children: Vec<_> =
+            children().into_iter().map(|child| TaskRun::from_value(child).unwrap()).collect();
+        with_each_part_replaced(&pipeline_run(), |run| {
+            let _ = Run::from_value(run).map(|run| state(run, children.clone()));
+        });
+        assert!(stated > 2000, "{stated}");
     }
 
     #[test]

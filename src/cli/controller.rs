@@ -39,6 +39,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
+    /// Name of this replica, unique among all.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    replica: Option<String>,
+
     /// Address of /livez and /readyz.
     #[arg(long, env = "HALLMARK_HEALTH_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     health_address: SocketAddr,
@@ -61,8 +65,8 @@ pub async fn run(arguments: Arguments) -> Exit {
     let namespaces = arguments.namespace.iter().map(|name| name.trim().to_owned());
     let options = Options {
         namespaces: namespaces.filter(|name| !name.is_empty()).collect(),
-        identity: format!("service account {}/tekton-chains-controller", arguments.system_namespace),
         system_namespace: arguments.system_namespace,
+        replica: arguments.replica.unwrap_or_else(|| format!("process-{}", std::process::id())),
         keys: key_source(&arguments.signing_secrets),
         health: arguments.health_address,
         metrics: arguments.metrics_address,

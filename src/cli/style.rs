@@ -12,6 +12,13 @@ pub(super) struct Style {
 }
 
 impl Style {
+    /// As in a pipe.
+    #[cfg(test)]
+    pub(super) const PLAIN: Self = Self { coloured: false };
+    /// As in a terminal.
+    #[cfg(test)]
+    pub(super) const COLOURED: Self = Self { coloured: true };
+
     /// For standard output.
     pub(super) fn of_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

@@ -67,6 +67,13 @@ impl Challenge {
         self.parameter("error")
     }
 
+    /// As it may be remembered: the scope belongs to the one request that was refused, and naming it later would tell
+    /// one tenant's repository to another's token request.
+    pub fn without_scope(mut self) -> Self {
+        self.parameters.retain(|(name, _)| !name.eq_ignore_ascii_case("scope"));
+        self
+    }
+
     fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())

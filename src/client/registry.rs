@@ -18,6 +18,7 @@ mod content;
 mod error;
 mod host;
 mod probe;
+mod round;
 mod route;
 mod session;
 mod tags;

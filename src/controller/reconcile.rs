@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::decide::{Decision, Reason, decide};
+use super::membership::Roster;
 use super::queue::{Job, Next};
 use super::report::{Reporter, Summary};
 use super::retry::{Verdict, verdict};
@@ -38,6 +39,7 @@ pub(super) struct Context {
     pub cluster: Arc<Cluster>,
     pub settings: Followed,
     pub namespaces: Arc<[String]>,
+    pub roster: Roster,
     pub reporter: Reporter,
 }
 
@@ -50,6 +52,9 @@ pub(super) async fn reconcile(job: &Job, ctx: &Context) -> Next {
 }
 
 async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
+    if !ctx.roster.borrow().as_ref().is_some_and(|members| members.owns(&job.key.uid)) {
+        return Ok(Next::Idle); // another replica has taken it over
+    }
     let settings = ctx.settings.current(); // one version for the whole attempt
     let now = Timestamp::now();
     let Some(body) = body(job, ctx).await? else { return Ok(Next::Idle) };
@@ -94,6 +99,7 @@ async fn sign(
     };
     let session = Arc::new(ctx.session(&completed, settings, job.attempts > 0));
     let outcome = flow::sign(&completed, &settings.config, &stations(&completed, settings, &session)).await;
+    Reporter::credentials(&job.key, &session.reports().await);
     ctx.conclude(job, head, outcome, settings).await
 }
 

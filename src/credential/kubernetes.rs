@@ -13,8 +13,8 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use kube::{Api, Client};
 
-use super::docker_config::{self, Reading};
-use super::named::{NamedSecret, RunReferences, empty_lists, named_secrets};
+use super::docker_config::Reading;
+use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 use crate::error::{Class, Diagnose};
 
@@ -26,8 +26,6 @@ const CAPACITY: usize = 1024;
 /// Reads credentials from the API server.
 pub struct Cluster {
     client: Client,
-    /// Who asks, for messages about missing rights.
-    identity: String,
     readings: Mutex<HashMap<NamedSecretKey, (Instant, Reading)>>,
 }
 
@@ -54,9 +52,9 @@ impl Diagnose for ApiError {
 }
 
 impl Cluster {
-    /// `identity` is how the agent's own service account is called in messages.
-    pub fn new(client: Client, identity: &str) -> Self {
-        Self { client, identity: identity.to_owned(), readings: Mutex::default() }
+    /// Reads with the rights of `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client, readings: Mutex::default() }
     }
 
     /// Gathers the keychain of one run. With `anew` nothing remembered is used: for attempts after a failure.
@@ -65,9 +63,8 @@ impl Cluster {
         let pod = self.pod(run, &mut keychain).await?;
         let account_name = pod.as_ref().and_then(account_of).unwrap_or_else(|| run.service_account.clone());
         let account = self.service_account(&run.namespace, &account_name, &mut keychain).await?;
-        let empty = account.as_ref().map(|account| empty_lists(&run.namespace, account));
-        keychain.looked_at.extend(empty.into_iter().flatten());
         let named = named_secrets(run, pod.as_ref(), account.as_ref());
+        keychain.looked_at = empty_places(run, pod.as_ref(), account.as_ref(), &named);
         let readings = join_all(named.iter().map(|secret| self.reading(&run.namespace, secret, anew))).await;
         for (secret, reading) in named.into_iter().zip(readings) {
             let reading = reading?;
@@ -84,7 +81,7 @@ impl Cluster {
         let what = Location::Pod(format!("{}/{name}", run.namespace));
         let found = Api::<Pod>::namespaced(self.client.clone(), &run.namespace).get_opt(name).await;
         let gone = (ProblemCode::PodGone, "it was deleted; the pod template and the service account remain");
-        self.settle(found, Source::PodImagePullSecrets, what, gone, keychain)
+        Self::settle(found, Source::PodImagePullSecrets, what, gone, keychain)
     }
 
     async fn service_account(
@@ -97,7 +94,7 @@ impl Cluster {
         let found = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace).get_opt(name).await;
         let gone =
             (ProblemCode::ServiceAccountNotFound, "it does not exist; only the pod's credentials are left");
-        self.settle(found, Source::ServiceAccountSecrets, what, gone, keychain)
+        Self::settle(found, Source::ServiceAccountSecrets, what, gone, keychain)
     }
 
     async fn reading(&self, namespace: &str, secret: &NamedSecret, anew: bool) -> Result<Reading, ApiError> {
@@ -109,17 +106,16 @@ impl Cluster {
         let found = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(&secret.name).await;
         let gone = (ProblemCode::SecretNotFound, "it does not exist");
         let mut problems = Keychain::default();
-        let Some(found) = self.settle(found, secret.source.clone(), location, gone, &mut problems)? else {
+        let Some(found) = Self::settle(found, secret.source.clone(), location, gone, &mut problems)? else {
             return Ok(Reading { problems: problems.problems, ..Reading::default() });
         };
-        let reading = read(namespace, secret, found);
+        let reading = read_named(namespace, secret, found);
         self.remember(key, &reading);
         Ok(reading)
     }
 
     /// Turns "not found" and "forbidden" into problems; what is left is the object or a failure of the server.
     fn settle<K>(
-        &self,
         found: kube::Result<Option<K>>,
         source: Source,
         location: Location,
@@ -130,7 +126,7 @@ impl Cluster {
             Ok(Some(object)) => return Ok(Some(object)),
             Ok(None) => (gone.0, gone.1.to_owned()),
             Err(kube::Error::Api(status)) if status.code == 403 => {
-                (ProblemCode::SecretForbidden, format!("{} may not get it: grant verb get", self.identity))
+                (ProblemCode::SecretForbidden, format!("{}: grant it that", status.message))
             }
             Err(source) => return Err(ApiError { what: location.to_string(), source }),
         };
@@ -160,17 +156,4 @@ fn account_of(pod: &Pod) -> Option<String> {
 
 fn reference(namespace: &str, name: &str, version: &str) -> SecretRef {
     SecretRef { namespace: namespace.to_owned(), name: name.to_owned(), resource_version: version.to_owned() }
-}
-
-/// Reads the entries of a Secret as the API server returned it.
-pub fn read(namespace: &str, named: &NamedSecret, secret: Secret) -> Reading {
-    let version = secret.metadata.resource_version.unwrap_or_default();
-    let data = secret.data.unwrap_or_default().into_iter().map(|(name, content)| (name, content.0)).collect();
-    let secret = docker_config::Secret {
-        reference: &reference(namespace, &named.name, &version),
-        kind: secret.type_.as_deref().unwrap_or_default(),
-        data: &data,
-        annotations: &secret.metadata.annotations.unwrap_or_default(),
-    };
-    docker_config::read_secret(&named.source, &secret)
 }

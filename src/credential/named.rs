@@ -1,9 +1,10 @@
 //! Which Secrets a run names, and through what: pure, so that the cluster and manifest files give the same
 //! keychain (credentials specification §1.2, sources 1 to 4, rules R1 to R3).
 
-use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, Secret, ServiceAccount};
 
-use super::{Location, Source};
+use super::docker_config::{self, Reading};
+use super::{Location, SecretRef, Source};
 use crate::tekton::Run;
 
 /// What a run says about its credentials.
@@ -65,15 +66,38 @@ pub fn named_secrets(
     all
 }
 
-/// The lists of a service account that name nothing: why a run has no credential is often just that.
-pub fn empty_lists(namespace: &str, account: &ServiceAccount) -> Vec<(Source, Location)> {
-    let name = account.metadata.name.as_deref().unwrap_or_default();
-    let location = Location::ServiceAccount(format!("{namespace}/{name}"));
-    let secrets = account.secrets.as_ref().is_none_or(Vec::is_empty);
-    let pull_secrets = account.image_pull_secrets.as_ref().is_none_or(Vec::is_empty);
-    let lists =
-        [(secrets, Source::ServiceAccountSecrets), (pull_secrets, Source::ServiceAccountImagePullSecrets)];
-    lists.into_iter().filter(|(empty, _)| *empty).map(|(_, source)| (source, location.clone())).collect()
+/// Reads the entries of a Secret as the API server returned it.
+pub fn read_named(namespace: &str, named: &NamedSecret, secret: Secret) -> Reading {
+    let version = secret.metadata.resource_version.unwrap_or_default();
+    let data = secret.data.unwrap_or_default().into_iter().map(|(name, content)| (name, content.0)).collect();
+    let (namespace, name) = (namespace.to_owned(), named.name.clone());
+    let reference = SecretRef { namespace, name, resource_version: version };
+    let secret = docker_config::Secret {
+        reference: &reference,
+        kind: secret.type_.as_deref().unwrap_or_default(),
+        data: &data,
+        annotations: &secret.metadata.annotations.unwrap_or_default(),
+    };
+    docker_config::read_secret(&named.source, &secret)
+}
+
+/// Objects that were looked at and name no Secret, so that a report can say so.
+pub fn empty_places(
+    run: &RunReferences,
+    pod: Option<&Pod>,
+    account: Option<&ServiceAccount>,
+    named: &[NamedSecret],
+) -> Vec<(Source, Location)> {
+    let named_by = |name: Option<&str>| format!("{}/{}", run.namespace, name.unwrap_or_default());
+    let pod = pod.map(|pod| Location::Pod(named_by(pod.metadata.name.as_deref())));
+    let account = account.map(|account| Location::ServiceAccount(named_by(account.metadata.name.as_deref())));
+    let places = [
+        (Source::PodImagePullSecrets, pod),
+        (Source::ServiceAccountSecrets, account.clone()),
+        (Source::ServiceAccountImagePullSecrets, account),
+    ];
+    let empty = places.into_iter().filter(|(source, _)| !named.iter().any(|secret| secret.source == *source));
+    empty.filter_map(|(source, location)| Some((source, location?))).collect()
 }
 
 fn local(references: Option<&[LocalObjectReference]>) -> impl Iterator<Item = &str> {
@@ -127,22 +151,5 @@ mod tests {
             shown(&named_secrets(&run(), None, Some(&account))),
             ["podTemplate.imagePullSecrets from-template"]
         );
-    }
-
-    #[test]
-    fn lists_that_name_nothing_are_told() {
-        let account = |lists: serde_json::Value| -> ServiceAccount { serde_json::from_value(lists).unwrap() };
-        let empty = |lists| {
-            let told = empty_lists("ci", &account(lists));
-            told.into_iter().map(|(source, location)| format!("{source} {location}")).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            empty(json!({"metadata": {"name": "b"}})),
-            [
-                "serviceAccount.secrets service account ci/b",
-                "serviceAccount.imagePullSecrets service account ci/b"
-            ]
-        );
-        assert_eq!(empty(json!({"secrets": [{"name": "a"}], "imagePullSecrets": [{"name": "b"}]})), [""; 0]);
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 
-use super::named::{NamedSecret, RunReferences, empty_lists, named_secrets};
+use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
 use super::registry_config::RegistryConfig;
-use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source, kubernetes};
+use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 
 /// Objects that a run may refer to. Without a namespace they are in every run's.
 #[derive(Default)]
@@ -41,10 +41,9 @@ impl Objects {
             let code = ProblemCode::ServiceAccountNotFound;
             keychain.problems.push(absent(Source::ServiceAccountSecrets, location, code));
         }
-        keychain
-            .looked_at
-            .extend(account.map(|account| empty_lists(&run.namespace, account)).into_iter().flatten());
-        for named in named_secrets(run, pod, account) {
+        let named = named_secrets(run, pod, account);
+        keychain.looked_at = empty_places(run, pod, account, &named);
+        for named in named {
             self.add(&mut keychain, &run.namespace, named);
         }
         keychain
@@ -59,7 +58,7 @@ impl Objects {
         let location = Location::Secret(reference);
         match find(&self.secrets, namespace, &named.name) {
             Some(secret) => {
-                let reading = kubernetes::read(namespace, &named, with_string_data(secret.clone()));
+                let reading = read_named(namespace, &named, with_string_data(secret.clone()));
                 keychain.add(named.source, location, reading);
             }
             None => keychain.problems.push(absent(named.source, location, ProblemCode::SecretNotFound)),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::outcome::{Kind, Operation, Outcome};
-use super::{Candidate, Credential, Fit, Keychain, Problem, Provenance};
+use super::{Candidate, Credential, Fit, Keychain, Place, Problem, Provenance};
 use crate::artifact::image::Repository;
 
 /// What is to be done, and where.
@@ -131,6 +131,13 @@ impl CredentialReport {
         Some(used.from.to_string())
     }
 
+    /// The candidates that were refused, each with its place and the reason.
+    pub fn refused(&self) -> Vec<String> {
+        let is_refused = |outcome| !matches!(outcome, Outcome::Used | Outcome::NotTried);
+        let refused = self.candidates.iter().filter(|candidate| is_refused(candidate.outcome));
+        refused.map(ToString::to_string).collect()
+    }
+
     /// The text for an Event: the whole report, cut to 1 KiB at the end of a line.
     pub fn event_message(&self) -> String {
         const LONGEST: usize = 1024;
@@ -188,10 +195,18 @@ fn is_code(text: &str) -> bool {
     text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// One line for each place that was looked at and has nothing for `repository`.
+/// One line for each place that was looked at and has nothing for `repository`, less those that a problem is told of
+/// anyway.
 fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
-    let places = keychain.places(repository).into_iter().filter(|place| place.fit != Fit::Matches);
-    places.map(|place| place.to_string()).collect()
+    let has_problem = |place: &Place| {
+        let of_place = |problem: &&Problem| {
+            problem.source == place.source && problem.location.is_same_object(&place.location)
+        };
+        keychain.problems.iter().any(|problem| of_place(&problem))
+    };
+    let places = keychain.places(repository).into_iter();
+    let silent = places.filter(|place| place.fit != Fit::Matches && !has_problem(place));
+    silent.map(|place| place.to_string()).collect()
 }
 
 impl fmt::Display for CredentialReport {

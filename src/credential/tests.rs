@@ -1,3 +1,5 @@
+//! The order of candidates and the failure stories that the keychain answers (credentials specification §1.4, §10).
+
 use std::collections::BTreeMap;
 
 use super::docker_config::{Secret, read_secret};

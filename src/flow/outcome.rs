@@ -46,7 +46,7 @@ impl Entry {
 impl From<&Entry> for OutcomeEntry {
     fn from(entry: &Entry) -> Self {
         let (result, reason) = match &entry.state {
-            State::Stored(_) => ("stored", String::new()),
+            State::Stored(stored) => ("stored", stored.refused.join("; ")),
             State::Present => ("present", String::new()),
             State::Skipped(reason) => ("skipped", (*reason).to_owned()),
             State::Failed(error) => ("failed", chain(error)),

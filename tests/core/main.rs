@@ -12,9 +12,12 @@
 )]
 
 mod agent;
+mod crash;
+mod demo;
 mod embedded_registry;
 mod harness;
 mod main_path;
+mod outage;
 mod release;
 #[path = "../support/lib.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! Hallmark states runs as the peer's own code does (`hack/test peer`, or by hand, see `goldens` and `oracle`).
+//! Hallmark states runs as the code of its peer does, Tekton Chains (`hack/peer`).
 
 #![allow(
     clippy::unwrap_used,
@@ -15,3 +15,4 @@ mod comparison;
 mod generator;
 mod goldens;
 mod oracle;
+mod recorded;

@@ -33,7 +33,7 @@ fn questions(generator: &mut Generator) -> Vec<Value> {
     questions
 }
 
-fn ours(question: &Value) -> (Value, Vec<String>) {
+pub fn ours(question: &Value) -> (Value, Vec<String>) {
     let child = |child: &Value| TaskRun::from_value(child.clone()).unwrap();
     let children = question["children"].as_array().unwrap().iter().map(child).collect();
     let completed = CompletedRun::prove(Run::from_value(question["run"].clone()).unwrap(), children).unwrap();
@@ -61,7 +61,7 @@ fn sorted(texts: impl Iterator<Item = String>) -> Vec<String> {
 
 /// The version of the peer that is the oracle, v0.28.1, does not know `StepActions` as dependencies yet; the
 /// version that Hallmark follows does.
-fn without_step_actions(mut statement: Value) -> Value {
+pub fn without_step_actions(mut statement: Value) -> Value {
     let dependencies = statement.pointer_mut("/predicate/buildDefinition/resolvedDependencies");
     if let Some(dependencies) = dependencies.and_then(Value::as_array_mut) {
         let action =

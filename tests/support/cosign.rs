@@ -69,6 +69,13 @@ impl Cosign {
         self.with_image(command, reference).await
     }
 
+    /// Runs somebody's script with this cosign in its `PATH`, and nothing of the machine but the usual folders.
+    pub async fn run_beside(&self, mut script: Command) -> Finished {
+        let folder = binary("cosign").parent().unwrap().display().to_string();
+        script.env_clear().env("PATH", format!("{folder}:/usr/bin:/bin")).env("HOME", self.home.path());
+        run(script).await
+    }
+
     async fn with_image(&self, mut command: Command, reference: &str) -> Finished {
         if self.access.ca.is_none() {
             command.arg("--allow-http-registry");

@@ -63,7 +63,7 @@ impl Subjects {
         if arguments.files.is_empty() {
             let client = controller::client(arguments.kubeconfig.as_deref()).await;
             let client = client.map_err(|error| refuse(error.as_ref(), Exit::Temporary))?;
-            let cluster = Cluster::new(client.clone(), "the user of this kubeconfig");
+            let cluster = Cluster::new(client.clone());
             return Ok(Self::Cluster(client, Box::new(cluster)));
         }
         let manifests = Manifests::read(&arguments.files).map_err(|error| refuse(&error, Exit::Usage))?;

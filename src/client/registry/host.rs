@@ -64,7 +64,7 @@ pub(super) struct Known {
     pub address: Option<IpAddr>,
     /// Whether it has asked for authentication.
     pub asked: bool,
-    /// How it wants to be authenticated; empty while it has not asked.
+    /// How it wants to be authenticated, without scopes; empty while it has not asked.
     pub challenges: Vec<Challenge>,
 }
 
@@ -84,8 +84,8 @@ impl Host {
     }
 
     /// Takes over the challenges of a later 401.
-    pub(super) async fn challenged(&self, headers: &HeaderMap) {
-        let challenges = Challenge::parse_all(headers);
+    pub(super) async fn challenged(&self, challenges: &[Challenge]) {
+        let challenges: Vec<_> = challenges.iter().cloned().map(Challenge::without_scope).collect();
         if let Some(known) = self.known.lock().await.as_mut().filter(|_| !challenges.is_empty()) {
             (known.asked, known.challenges) = (true, challenges);
         }
@@ -145,6 +145,7 @@ impl Host {
         let response = wire.send(&request, None).await?;
         let asked = response.status() == StatusCode::UNAUTHORIZED;
         let challenges = if asked { Challenge::parse_all(response.headers()) } else { Vec::new() };
+        let challenges = challenges.into_iter().map(Challenge::without_scope).collect();
         let address = response.remote_addr().filter(|_| direct).map(|address| address.ip());
         Ok(Known { base, address, asked, challenges })
     }
@@ -156,8 +157,10 @@ impl Host {
 
 /// Nobody there, or a server that answered in plain text where TLS was expected.
 fn speaks_no_tls(error: &Error) -> bool {
-    matches!(error, Error::Unavailable { status: None, .. })
-        || matches!(cause(error), Some(rustls::Error::InvalidMessage(_)))
+    if matches!(error, Error::Unavailable { status: None, .. }) {
+        return true;
+    }
+    matches!(cause(error), Some(rustls::Error::InvalidMessage(_)))
 }
 
 /// Hosts for which plain http is a known practice (credentials specification §0): loopback, private addresses

@@ -17,15 +17,16 @@ use url::Url;
 use super::content::said;
 use super::error::Error;
 use super::host::{Host, Known, is_loopback};
+use super::round::another;
 use super::route::Routes;
-use super::tokens::TokenKey;
+use super::tokens::{Held, TokenKey};
 use super::transport::{Request, Wire};
 use super::trial::{Refusal, Standing, Trial};
 use super::{Registry, TagLock};
 use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
 use crate::client::http;
-use crate::client::token::{self, Authorization, Scope, TokenError, TokenRequest};
+use crate::client::token::{self, Scope, TokenError, TokenRequest};
 use crate::credential::registry_config::RegistryConfig;
 use crate::credential::{Candidate, Credential, Keychain};
 use crate::credential::{CredentialReport, Operation, Outcome, Target};
@@ -88,11 +89,11 @@ impl Session {
         reports
     }
 
-    /// The credential with which pushes to `repository` were accepted, as a person would name it.
-    pub async fn push_credential(&self, repository: &Repository) -> Option<String> {
+    /// How it went with the credentials for pushes to `repository`, if it asked for any.
+    pub async fn push_report(&self, repository: &Repository) -> Option<CredentialReport> {
         let target = Target { repository: repository.clone(), operation: Operation::Push };
         let trial = self.trials().get(&target).cloned()?;
-        trial.lock().await.report()?.annotation()
+        trial.lock().await.report().cloned()
     }
 
     pub(super) fn host(&self, repository: &Repository) -> Arc<Host> {
@@ -143,7 +144,7 @@ impl Session {
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(Answer::Accepted(response));
         }
-        host.challenged(response.headers()).await;
+        host.challenged(&Challenge::parse_all(response.headers())).await;
         Ok(Answer::Challenged)
     }
 
@@ -163,23 +164,28 @@ impl Session {
             }));
         }
         let key = self.token_key(target, candidate);
-        // A second round, with a fresh token, is for tokens that expired or lack a scope which the registry names.
+        let (mut challenges, scope) = (known.challenges, scope_of(target));
         for last in [false, true] {
-            let authorization = match self.authorize(target, candidate, &host, &key).await? {
-                Ok(authorization) => authorization,
+            let held = match self.authorize(target, candidate, &host, &challenges, &key).await? {
+                Ok(held) => held,
                 Err(error) => return refused_token(request, error),
             };
-            let response = self.wire().send(request, Some(&authorization.header)).await?;
-            match response.status() {
-                StatusCode::UNAUTHORIZED if !last => {
-                    self.registry.0.tokens.forget(&key);
-                    host.challenged(response.headers()).await;
-                }
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    return Ok(Answer::Refused(refusal(response).await));
-                }
-                _ => return Ok(Answer::Accepted(response)),
+            let header = &held.authorization.header;
+            let response = self.wire().send(request, Some(header)).await?;
+            if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                return Ok(Answer::Accepted(response));
             }
+            // What was refused now is not offered again by a later run.
+            self.registry.0.tokens.forget(&key);
+            let asked = Challenge::parse_all(response.headers());
+            host.challenged(&asked).await;
+            if last
+                || response.status() == StatusCode::FORBIDDEN
+                || !another(&held, &asked, &challenges, &scope)
+            {
+                return Ok(Answer::Refused(refusal(response).await));
+            }
+            challenges = asked;
         }
         Ok(Answer::Refused(Refusal::default()))
     }
@@ -189,16 +195,16 @@ impl Session {
         target: &Target,
         candidate: &Candidate,
         host: &Host,
+        challenges: &[Challenge],
         key: &TokenKey,
-    ) -> Result<Result<Arc<Authorization>, TokenError>, Error> {
+    ) -> Result<Result<Held, TokenError>, Error> {
         let (known, now) = (self.known(host).await?, Timestamp::now());
-        let push = target.operation == Operation::Push;
         let request = TokenRequest {
-            challenges: &known.challenges,
+            challenges,
             registry: target.repository.registry(),
             registry_is_plain_http: known.base.scheme() == "http",
             registry_address: known.address,
-            scopes: &[Scope { path: target.repository.path().to_owned(), push }],
+            scopes: &[scope_of(target)],
             credential: &candidate.credential,
             password_grant: false,
         };
@@ -237,6 +243,10 @@ impl Session {
     fn trials(&self) -> std::sync::MutexGuard<'_, HashMap<Target, Arc<AsyncMutex<Trial>>>> {
         self.trials.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn scope_of(target: &Target) -> Scope {
+    Scope { path: target.repository.path().to_owned(), push: target.operation == Operation::Push }
 }
 
 /// Secrets go over plain http only to this machine, or where the operator said so.

@@ -25,6 +25,12 @@ pub(super) struct TokenKey {
     pub scope: String,
 }
 
+/// A token, and whether it was obtained before it was asked for now.
+pub(super) struct Held {
+    pub authorization: Arc<Authorization>,
+    pub remembered: bool,
+}
+
 type Slot = Arc<AsyncMutex<Option<Arc<Authorization>>>>;
 
 #[derive(Default)]
@@ -37,15 +43,15 @@ impl Tokens {
         key: TokenKey,
         now: Timestamp,
         exchange: impl Future<Output = Result<Authorization, E>>,
-    ) -> Result<Arc<Authorization>, E> {
+    ) -> Result<Held, E> {
         let slot = self.slot(key);
         let mut held = slot.lock().await;
         if let Some(token) = held.as_ref().filter(|token| token.refresh_at.is_none_or(|at| now < at)) {
-            return Ok(Arc::clone(token));
+            return Ok(Held { authorization: Arc::clone(token), remembered: true });
         }
         let token = Arc::new(exchange.await?);
         *held = Some(Arc::clone(&token));
-        Ok(token)
+        Ok(Held { authorization: token, remembered: false })
     }
 
     /// Forgets a token that the registry refused.

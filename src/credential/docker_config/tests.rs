@@ -1,3 +1,5 @@
+//! Every shape of docker config and each malformed case, by the row of the credentials specification §2.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 

@@ -1,3 +1,5 @@
+//! The matching table of the credentials specification §3.2, row by row, and the order of §3.3.
+
 use super::*;
 
 fn repository(target: &str) -> Repository {

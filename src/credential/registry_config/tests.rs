@@ -102,8 +102,7 @@ const MATCHING: [(u8, &[&str], &str, Option<&str>); 33] = [
 ];
 
 fn of_keys(keys: &[&str]) -> String {
-    let tables: Vec<String> = keys.iter().map(|key| format!("[registries.{key:?}]\n")).collect();
-    tables.concat()
+    keys.iter().flat_map(|key| ["[registries.", &format!("{key:?}"), "]\n"].map(str::to_owned)).collect()
 }
 
 #[test]

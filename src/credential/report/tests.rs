@@ -1,3 +1,5 @@
+//! The report as programs and people get it (credentials specification §1.7).
+
 use super::*;
 use crate::credential::{Entry, Key, Location, Login, ProblemCode, SecretRef, Source};
 

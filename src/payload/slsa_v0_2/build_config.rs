@@ -1,5 +1,6 @@
 //! What was run: the steps of a task, or the tasks of a pipeline with theirs.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ pub(super) enum BuildConfig<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StepRun<'a> {
-    entry_point: String,
+    entry_point: Cow<'a, str>,
     arguments: Option<&'a [Value]>,
     environment: Container<'a>,
     annotations: (),
@@ -98,9 +99,9 @@ fn step_run<'a>(step: Step<'a>, definition: &'a Value) -> StepRun<'a> {
     let entry_point = match definition.text("script") {
         "" => {
             let words = definition.list("command").iter().map(|word| word.as_str().unwrap_or_default());
-            words.collect::<Vec<_>>().join(" ")
+            Cow::Owned(words.collect::<Vec<_>>().join(" "))
         }
-        script => script.to_owned(),
+        script => Cow::Borrowed(script),
     };
     StepRun {
         entry_point,
