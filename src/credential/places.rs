@@ -28,6 +28,8 @@ pub enum Fit {
     Matches,
     /// It has an entry for another path of the same registry.
     OtherPath,
+    /// It has a table for the registry, without a credential.
+    NoCredential,
     /// All its entries are for other registries.
     OtherHost,
     /// It has no entry at all.
@@ -66,6 +68,7 @@ impl Keychain {
         let keys: Vec<String> = config.names().map(str::to_owned).collect();
         let fit = match config.entry_for(repository) {
             Some(_) => Fit::Matches,
+            None if config.table_for(repository.registry()).is_some() => Fit::NoCredential,
             None if keys.is_empty() => Fit::Empty,
             None => Fit::OtherHost,
         };
@@ -123,6 +126,7 @@ impl fmt::Display for Fit {
         f.write_str(match self {
             Self::Matches => "matches",
             Self::OtherPath => "no: other paths of this registry",
+            Self::NoCredential => "no: its table has no credential",
             Self::OtherHost => "no: other registries",
             Self::Empty => "no: there is no entry",
         })

@@ -1,4 +1,4 @@
-//! Follows the registry configuration file: a change is in force with the next look, and a file with mistakes
+//! Follows the registry configuration file and those of docker and podman: a change is in force with the next look, and a file with mistakes
 //! leaves the last good one in force (credentials specification §4.4).
 
 use std::path::{Path, PathBuf};
@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
+use crate::credential::agent::Files;
+use crate::credential::files::docker::{Contents, Surroundings};
 use crate::credential::files::{FileError, sound_registry_config};
 use crate::credential::registry_config::{Proxies, RegistryConfig};
 use crate::error::chain;
@@ -14,6 +16,30 @@ use crate::error::chain;
 pub(super) struct RegistryFile {
     environment: Proxies,
     seen: Option<(PathBuf, Option<Stamp>)>,
+}
+
+/// Docker and podman files, as they were when they were last read.
+pub(super) struct DockerFiles {
+    surroundings: Surroundings,
+    seen: Option<Contents>,
+}
+
+impl DockerFiles {
+    pub(super) fn new(surroundings: Surroundings) -> Self {
+        Self { surroundings, seen: None }
+    }
+
+    /// What is in them, if that changed. They are few and small, so they are read to find out.
+    pub(super) async fn changed(&mut self) -> Option<Files> {
+        let surroundings = self.surroundings.clone();
+        let contents = tokio::task::spawn_blocking(move || surroundings.read()).await.ok()?;
+        if self.seen.as_ref() == Some(&contents) {
+            return None;
+        }
+        let files = contents.files();
+        self.seen = Some(contents);
+        Some(files)
+    }
 }
 
 /// What changes when a file is written: a mounted Secret gets new files with each version.
@@ -95,5 +121,20 @@ mod tests {
         assert!(file.changed(Some(&bad)).await.is_none());
         assert_eq!(names(file.changed(Some(&good)).await), 1);
         assert_eq!(names(file.changed(None).await), 0, "no path, no file");
+    }
+
+    #[tokio::test]
+    async fn a_login_that_is_written_while_the_process_runs_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("auth.json");
+        let mut docker = DockerFiles::new(Surroundings {
+            registry_auth_file: Some(file.clone()),
+            ..Surroundings::default()
+        });
+        assert_eq!(docker.changed().await.unwrap().entries.len(), 0);
+        assert!(docker.changed().await.is_none());
+        fs::write(&file, r#"{"auths":{"registry.test":{"username":"u","password":"p"}}}"#).unwrap();
+        assert_eq!(docker.changed().await.unwrap().entries.len(), 1);
+        assert!(docker.changed().await.is_none());
     }
 }
