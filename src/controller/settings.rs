@@ -11,15 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
+use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::registries::{DockerFiles, RegistryFile};
+use self::registries::{DockerFiles, RegistryFile, refusal};
 use super::runs::said;
 use crate::config::Config;
 use crate::credential::agent::Files;
+use crate::credential::files::FileError;
 use crate::credential::files::docker::Surroundings;
 use crate::credential::registry_config::{Proxies, RegistryConfig};
 use crate::error::Diagnose as _;
@@ -176,8 +179,22 @@ impl Follower {
     async fn change(&mut self, last: &Config) -> Change {
         let config = self.changed_config().await;
         let file = config.as_ref().unwrap_or(last).registry.config_file.clone();
-        let registries = self.registries.changed(file.as_deref()).await.and_then(Result::ok);
+        let registries = match self.registries.changed(file.as_deref()).await {
+            Some(Err(error)) => {
+                self.announce(&error).await;
+                None
+            }
+            read => read.and_then(Result::ok),
+        };
         Change { config, keys: self.changed_keys().await, registries, files: self.docker.changed().await }
+    }
+
+    async fn announce(&self, error: &FileError) {
+        let event = refusal(&self.namespace, &self.config_map, error, Timestamp::now());
+        let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
+        if let Err(error) = events.create(&PostParams::default(), &event).await {
+            tracing::warn!(error = said(&error), "cannot publish an Event");
+        }
     }
 
     /// The configuration, if the ConfigMap changed and is good.

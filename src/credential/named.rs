@@ -152,4 +152,23 @@ mod tests {
             ["podTemplate.imagePullSecrets from-template"]
         );
     }
+
+    #[test]
+    fn lists_that_name_nothing_are_told() {
+        let account = |lists: serde_json::Value| -> ServiceAccount { serde_json::from_value(lists).unwrap() };
+        let empty = |lists| {
+            let account = account(lists);
+            let run = RunReferences { pod: None, template: Vec::new(), ..run() };
+            let told = empty_places(&run, None, Some(&account), &named_secrets(&run, None, Some(&account)));
+            told.into_iter().map(|(source, location)| format!("{source} {location}")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            empty(json!({"metadata": {"name": "b"}})),
+            [
+                "serviceAccount.secrets service account ci/b",
+                "serviceAccount.imagePullSecrets service account ci/b"
+            ]
+        );
+        assert_eq!(empty(json!({"secrets": [{"name": "a"}], "imagePullSecrets": [{"name": "b"}]})), [""; 0]);
+    }
 }

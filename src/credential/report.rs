@@ -199,14 +199,12 @@ fn is_code(text: &str) -> bool {
 /// anyway.
 fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
     let has_problem = |place: &Place| {
-        let of_place = |problem: &&Problem| {
-            problem.source == place.source && problem.location.is_same_object(&place.location)
-        };
-        keychain.problems.iter().any(|problem| of_place(&problem))
+        let mut problems = keychain.problems.iter().filter(|problem| problem.source == place.source);
+        problems.any(|problem| problem.location.is_same_object(&place.location))
     };
     let places = keychain.places(repository).into_iter();
-    let silent = places.filter(|place| place.fit != Fit::Matches && !has_problem(place));
-    silent.map(|place| place.to_string()).collect()
+    let places = places.filter(|place| place.fit != Fit::Matches && !has_problem(place));
+    places.map(|place| place.to_string()).collect()
 }
 
 impl fmt::Display for CredentialReport {

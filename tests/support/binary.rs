@@ -12,7 +12,7 @@ pub(super) fn cache() -> PathBuf {
 }
 
 /// A server or tool by name.
-pub(super) fn binary(name: &str) -> PathBuf {
+pub fn binary(name: &str) -> PathBuf {
     installed(&format!("bin/{name}"))
 }
 

@@ -34,6 +34,7 @@ const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy"
 pub struct Cluster {
     authority: Authority,
     url: String,
+    etcd: String,
     names: AtomicU32,
     // Dropped from the top: the API server goes before what it needs.
     _apiserver: Server,
@@ -60,7 +61,8 @@ impl Cluster {
         let (etcd, etcd_url) = start_etcd(folder.path()).await?;
         let authority = Authority::new(folder.path());
         let (apiserver, url) = start_apiserver(folder.path(), &authority, &etcd_url).await?;
-        Ok(Self { authority, url, names: AtomicU32::new(0), _apiserver: apiserver, _etcd: etcd, folder })
+        let names = AtomicU32::new(0);
+        Ok(Self { authority, url, etcd: etcd_url, names, _apiserver: apiserver, _etcd: etcd, folder })
     }
 
     async fn install_tekton(&self) {
@@ -85,6 +87,11 @@ impl Cluster {
     /// The API server's URL.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// etcd's URL, for what would take too long through the API server.
+    pub fn etcd(&self) -> &str {
+        &self.etcd
     }
 
     /// A client with every right, on the runtime that asks.
@@ -192,8 +199,8 @@ async fn start_etcd(folder: &Path) -> Result<(Server, String), StartFailure> {
         .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
         .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
         .args(["--initial-cluster", &format!("default={peer}")])
-        // The data need not outlive the machine.
-        .arg("--unsafe-no-fsync");
+        // Room for the runs of a benchmark; the data need not outlive the machine.
+        .args(["--quota-backend-bytes=8589934592", "--unsafe-no-fsync"]);
     let mut etcd = Server::spawn("etcd", &mut command, folder);
     let (http, health) = (http_client(None), format!("{client}/health"));
     etcd.ready(async || http.get(&health).send().await.is_ok_and(|a| a.status() == 200)).await?;

@@ -26,13 +26,14 @@ mod plain_registry;
 mod process;
 mod token_server;
 
+pub use binary::binary;
 pub use cluster::{Cluster, Completion};
 pub use cosign::{Cosign, KeyPair};
 pub use crane::{Crane, PushedImage};
 pub use distribution::{Authentication, Distribution};
 pub use hallmark::Hallmark;
 pub use plain_registry::PlainRegistry;
-pub use process::{Finished, eventually};
+pub use process::{Finished, Server, eventually};
 pub use token_server::{Asked, TokenUser};
 
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ impl Access {
 }
 
 /// An HTTP client that trusts `ca` (PEM) beside nothing else of interest.
-fn http_client(ca: Option<&str>) -> reqwest::Client {
+pub fn http_client(ca: Option<&str>) -> reqwest::Client {
     // Fails only when it is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let builder = reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(5));

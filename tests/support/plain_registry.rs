@@ -85,4 +85,10 @@ impl PlainRegistry {
         };
         log.lines().filter_map(request).collect()
     }
+
+    /// How many requests there were so far, pings of `/v2/` too.
+    pub fn request_count(&self) -> usize {
+        let log = self.server.log_text();
+        log.lines().filter(|line| line.split(' ').nth(3).is_some_and(|path| path.starts_with("/v2/"))).count()
+    }
 }

@@ -23,7 +23,7 @@ rm -rf -- "$2""#;
 
 /// A running server.
 #[derive(Debug)]
-pub(super) struct Server {
+pub struct Server {
     name: String,
     child: Child,
     watchdog: Child,
@@ -40,7 +40,7 @@ pub(super) struct StartFailure {
 impl Server {
     /// Starts `command`, its output going to `folder/NAME.log`. `folder` is removed should this process
     /// die without dropping the server.
-    pub(super) fn spawn(name: &str, command: &mut Command, folder: &Path) -> Self {
+    pub fn spawn(name: &str, command: &mut Command, folder: &Path) -> Self {
         let log = folder.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let output = file.try_clone().unwrap();
@@ -83,22 +83,22 @@ impl Server {
     }
 
     /// Everything that it has written so far.
-    pub(super) fn log_text(&self) -> String {
+    pub fn log_text(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
     /// Its process id, for signals.
-    pub(super) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// How it ended, if it has.
-    pub(super) fn exited(&mut self) -> Option<ExitStatus> {
+    pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
     /// Asks it to end (SIGTERM) and waits; one that does not is killed, which is a failure of the test.
-    pub(super) fn terminate(mut self) -> ExitStatus {
+    pub fn terminate(mut self) -> ExitStatus {
         signal(self.child.id(), "TERM");
         let started = Instant::now();
         loop {

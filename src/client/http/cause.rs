@@ -1,18 +1,18 @@
-//! What lies beneath a failed exchange: the HTTP library reports it several layers up, and what to do depends on
-//! the bottom.
+//! The cause of a given type behind an error of the HTTP library, however deep it lies.
 
 use std::error::Error;
 use std::io;
 
-/// The first cause of type `E`.
+/// The first cause that is an `E`. An I/O error gives the source of what it wraps as its own and so passes over
+/// what it wraps; here it is looked at too.
 pub fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        // An I/O error gives the source of what it wraps as its own, and so passes over what it wraps.
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
             Some(wrapped) => Some(wrapped),
             None => error.source(),
         };
@@ -28,14 +28,11 @@ mod tests {
     #[error("outer")]
     struct Outer(#[source] io::Error);
 
-    #[derive(Debug, thiserror::Error)]
-    #[error("inner")]
-    struct Inner;
-
     #[test]
-    fn a_cause_is_found_beneath_errors_of_the_standard_library() {
-        let error = Outer(io::Error::other(io::Error::other(Inner)));
-        assert!(cause::<Inner>(&error).is_some());
+    fn a_cause_inside_wrapped_io_errors_is_found() {
+        let inner = io::Error::other(rustls::Error::DecryptError);
+        let error = Outer(io::Error::new(io::ErrorKind::InvalidData, inner));
+        assert_eq!(cause::<rustls::Error>(&error), Some(&rustls::Error::DecryptError));
         assert!(cause::<std::fmt::Error>(&error).is_none());
     }
 }

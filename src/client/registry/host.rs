@@ -157,10 +157,8 @@ impl Host {
 
 /// Nobody there, or a server that answered in plain text where TLS was expected.
 fn speaks_no_tls(error: &Error) -> bool {
-    if matches!(error, Error::Unavailable { status: None, .. }) {
-        return true;
-    }
-    matches!(cause(error), Some(rustls::Error::InvalidMessage(_)))
+    matches!(error, Error::Unavailable { status: None, .. })
+        || matches!(cause(error), Some(rustls::Error::InvalidMessage(_)))
 }
 
 /// Hosts for which plain http is a known practice (credentials specification §0): loopback, private addresses

@@ -14,7 +14,7 @@ use url::Url;
 use super::error::Error;
 use super::route::Routes;
 use crate::client::address::AddressClass;
-use crate::client::http::{self as dial, Clients, ForbiddenAddress, SetupError, cause};
+use crate::client::http::{self as dial, Clients, ForbiddenAddress, SetupError};
 use crate::client::retry_after::retry_after;
 use crate::credential::registry_config::Trust;
 
@@ -177,7 +177,7 @@ pub(super) fn unreachable_host(action: &str, url: &Url, error: reqwest::Error) -
     let (action, host, source) = (action.to_owned(), host_of(url), error.without_url());
     if let Some(forbidden) = dial::cause::<ForbiddenAddress>(&source) {
         Error::Forbidden { action, source: forbidden.clone() }
-    } else if cause::<rustls::Error>(&source).is_some() {
+    } else if dial::cause::<rustls::Error>(&source).is_some() {
         Error::Tls { action, host, source }
     } else {
         Error::Unavailable { action, host, status: None, source: Some(source) }

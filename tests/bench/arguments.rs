@@ -1,0 +1,65 @@
+//! The command line of the benchmark, as `hack/bench` passes it on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Measures Hallmark, and Tekton Chains beside it.
+#[derive(Debug, Parser)]
+pub struct Arguments {
+    /// Fewer rounds and fewer runs: under five minutes.
+    #[arg(long)]
+    pub quick: bool,
+    /// The binary of Hallmark.
+    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_hallmark"))]
+    pub hallmark: PathBuf,
+    /// Measures Chains too.
+    #[arg(long)]
+    pub peer: bool,
+    /// Writes the figures as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Delay in front of the registry: round trip, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    delay: u64,
+    /// How many signed runs are in the cluster for the rows that say so.
+    #[arg(long, value_name = "NUMBER")]
+    signed: Option<usize>,
+    /// How often each program is measured.
+    #[arg(long, value_name = "NUMBER")]
+    rounds: Option<usize>,
+}
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    /// Completed runs to be signed at once.
+    pub runs: usize,
+    /// The same for a program that derives its key once a run.
+    pub slow_runs: usize,
+    /// Runs signed one at a time.
+    pub single: usize,
+    /// Starts of the process.
+    pub starts: usize,
+    /// Signed runs that are only there.
+    pub signed: usize,
+}
+
+impl Arguments {
+    /// How much of everything.
+    pub fn scale(&self) -> Scale {
+        let (slow_runs, starts, signed) = if self.quick { (60, 3, 1_000) } else { (300, 5, 5_000) };
+        Scale { runs: 300, slow_runs, single: 50, starts, signed: self.signed.unwrap_or(signed) }
+    }
+
+    /// How often.
+    pub fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
+    }
+
+    /// Before the registry.
+    pub fn delay(&self) -> Duration {
+        Duration::from_millis(self.delay)
+    }
+}
