@@ -71,6 +71,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         health: arguments.health_address,
         metrics: arguments.metrics_address,
         proxies: environment::proxies(),
+        surroundings: environment::surroundings(),
     };
     let stop = CancellationToken::new();
     let stopped = async {

@@ -40,7 +40,7 @@ pub(super) struct Inquiry {
 /// Where runs, accounts and Secrets are read.
 pub(super) enum Subjects {
     Files(Manifests, Arc<Objects>),
-    Cluster(Client, Cluster),
+    Cluster(Client, Box<Cluster>),
 }
 
 impl FromStr for NamedImage {
@@ -64,7 +64,7 @@ impl Subjects {
             let client = controller::client(arguments.kubeconfig.as_deref()).await;
             let client = client.map_err(|error| refuse(error.as_ref(), Exit::Temporary))?;
             let cluster = Cluster::new(client.clone());
-            return Ok(Self::Cluster(client, cluster));
+            return Ok(Self::Cluster(client, Box::new(cluster)));
         }
         let manifests = Manifests::read(&arguments.files).map_err(|error| refuse(&error, Exit::Usage))?;
         let objects = manifests.objects().map_err(|error| refuse(&error, Exit::Usage))?;
