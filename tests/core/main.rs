@@ -14,9 +14,9 @@
 mod agent;
 mod bad_input;
 mod crash;
-mod demo;
 mod credentials;
 mod deletion;
+mod demo;
 mod embedded_registry;
 mod harness;
 mod main_path;
