@@ -14,6 +14,7 @@ pub mod matching;
 pub mod named;
 pub mod objects;
 pub mod outcome;
+pub mod pod;
 pub mod problem;
 pub mod report;
 pub mod secret;

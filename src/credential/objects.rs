@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 
 use super::named::{NamedSecret, RunReferences, named_secrets, read_named};
+use super::pod::Pod;
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 
 /// Objects that a run may refer to. Without a namespace they are in every run's.
@@ -29,8 +30,7 @@ impl Objects {
             let location = Location::Pod(format!("{}/{name}", run.namespace));
             keychain.problems.push(absent(Source::PodImagePullSecrets, location, ProblemCode::PodGone));
         }
-        let of_pod = pod.and_then(|pod| pod.spec.as_ref()?.service_account_name.as_deref());
-        let name = of_pod.filter(|name| !name.is_empty()).unwrap_or(&run.service_account);
+        let name = pod.and_then(Pod::service_account).unwrap_or(&run.service_account);
         let account = find(&self.accounts, &run.namespace, name);
         if account.is_none() {
             let location = Location::ServiceAccount(format!("{}/{name}", run.namespace));

@@ -102,7 +102,10 @@ fn a_good_signature_over_the_wrong_thing_is_refused() {
     let other_digest = Image { digest: Digest::of(b"another image"), ..image("app") };
     let signature = |image: &Image| notary.signature(&payload(image));
     refused(&Pulled { signature: signature(&other_digest), ..good() }, "the payload names another digest");
-    refused(&Pulled { signature: signature(&image("other")), ..good() }, "the payload names another repository");
+    refused(
+        &Pulled { signature: signature(&image("other")), ..good() },
+        "the payload names another repository",
+    );
     for other in [other_digest, image("other")] {
         let attestation = notary.attestation(&statement(&other));
         refused(&Pulled { attestation, ..good() }, "the image is not among the subjects of the statement");
