@@ -76,7 +76,8 @@ impl World {
     /// A namespace with `count` runs that were signed long ago.
     pub async fn signed_runs(&self, count: usize) -> String {
         let namespace = self.cluster.namespace("signed").await;
-        let annotations = json!({"chains.tekton.dev/signed": "true", "example.com/notes": "n".repeat(PADDING)});
+        let annotations =
+            json!({"chains.tekton.dev/signed": "true", "example.com/notes": "n".repeat(PADDING)});
         let status = self.completion("signed").await;
         let make = async |number: usize| {
             self.put(&namespace, &format!("old-{number}"), &status, &annotations).await;
@@ -122,7 +123,8 @@ impl World {
     async fn push_image(&self, repository: &str, number: usize) -> String {
         let base = format!("http://{}/v2/{repository}", self.registry.host());
         let config = "{}";
-        let uploaded = self.http.post(format!("{base}/blobs/uploads/?digest={}", digest(config))).body(config);
+        let uploaded =
+            self.http.post(format!("{base}/blobs/uploads/?digest={}", digest(config))).body(config);
         assert!(uploaded.send().await.unwrap().status().is_success());
         let kind = "application/vnd.oci.image.manifest.v1+json";
         let manifest = json!({
@@ -132,7 +134,8 @@ impl World {
         })
         .to_string();
         let digest = digest(&manifest);
-        let put = self.http.put(format!("{base}/manifests/{digest}")).header("content-type", kind).body(manifest);
+        let put =
+            self.http.put(format!("{base}/manifests/{digest}")).header("content-type", kind).body(manifest);
         assert!(put.send().await.unwrap().status().is_success());
         digest
     }
@@ -144,7 +147,8 @@ impl World {
         run["metadata"]["uid"] = uid(self.made.fetch_add(1, Ordering::Relaxed)).into();
         run["metadata"]["annotations"] = annotations.clone();
         run["status"] = status.clone();
-        let body = json!({"key": STANDARD.encode(key(namespace, name)), "value": STANDARD.encode(run.to_string())});
+        let body =
+            json!({"key": STANDARD.encode(key(namespace, name)), "value": STANDARD.encode(run.to_string())});
         etcd(&self.http, self.cluster, "put", &body).await;
     }
 }
