@@ -48,7 +48,9 @@ impl Marks {
         let mut seen = self.seen.clone();
         match timeout(limit, seen.wait_for(&enough)).await {
             Ok(marks) => marks.expect("the watch goes on").clone(),
-            Err(_elapsed) => panic!("after {limit:?} still not: {what}; marked: {}", self.seen.borrow().len()),
+            Err(_elapsed) => {
+                panic!("after {limit:?} still not: {what}; marked: {}", self.seen.borrow().len())
+            }
         }
     }
 }
