@@ -48,8 +48,8 @@ impl Marks {
         let mut seen = self.seen.clone();
         match timeout(limit, seen.wait_for(&enough)).await {
             Ok(marks) => marks.expect("the watch goes on").clone(),
-            Err(_elapsed) => {
-                panic!("after {limit:?} still not: {what}; marked: {}", self.seen.borrow().len())
+            Err(elapsed) => {
+                panic!("{what} did not come: {elapsed} ({limit:?}); marked: {}", self.seen.borrow().len())
             }
         }
     }
