@@ -96,11 +96,10 @@ impl ServerCertVerifier for ByName {
             let target = &self.target;
             return target.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         };
-        let verified =
-            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        verified.map_err(|source| {
-            Error::Other(OtherError(Arc::new(ProxyRefused { proxy: proxy.clone(), source })))
-        })
+        let refused = |source| ProxyRefused { proxy: proxy.clone(), source };
+        verifier
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            .map_err(|source| Error::Other(OtherError(Arc::new(refused(source)))))
     }
 
     fn verify_tls12_signature(
