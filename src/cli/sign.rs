@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
+use super::config::configured;
 use super::manifests::{ManifestError, Manifests};
 use super::registries::RegistryOptions;
 use super::{Exit, exit_of, fail, refuse};
@@ -199,25 +200,6 @@ pub(super) fn defaults() -> Config {
     config.taskrun.storage = [Storage::Oci].into();
     config.pipelinerun.storage = [Storage::Oci].into();
     config
-}
-
-/// The configuration in the manifest of a ConfigMap.
-pub(super) fn configured(file: &Path) -> Result<Config, Exit> {
-    let manifests = Manifests::read(&[file.to_owned()]).map_err(|error| refuse(&error, Exit::Usage))?;
-    let Some(data) = manifests.config_map() else {
-        eprintln!("hallmark: there is no ConfigMap in {}", file.display());
-        return Err(Exit::Usage);
-    };
-    let parsed = Config::parse(&data);
-    for warning in &parsed.warnings {
-        eprintln!("warning: {warning}");
-    }
-    parsed.config.map_err(|findings| {
-        for finding in findings {
-            eprintln!("hallmark: {}: {finding}", file.display());
-        }
-        Exit::Usage
-    })
 }
 
 fn completed(manifests: &Manifests) -> Result<Vec<(CompletedRun, Value)>, Exit> {
