@@ -9,8 +9,11 @@
 
 pub mod config;
 pub mod controller;
+pub mod creds;
 pub mod demo;
+mod environment;
 pub mod manifests;
+mod registries;
 pub mod sign;
 mod style;
 
@@ -43,6 +46,9 @@ enum Command {
     Controller(controller::Arguments),
     /// Sign completed runs from manifest files, without a cluster.
     Sign(sign::Arguments),
+    /// Look into the credentials of runs.
+    #[command(subcommand)]
+    Creds(creds::Command),
     /// Show the whole way from a completed run to a verified signature, on this machine alone.
     Demo(demo::Arguments),
     /// Check a ConfigMap, or print the reference of its keys.
@@ -83,6 +89,7 @@ impl Cli {
         match self.command {
             Command::Controller(arguments) => controller::run(arguments).await,
             Command::Sign(arguments) => sign::run(arguments).await,
+            Command::Creds(command) => creds::run(command).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Config(command) => config::run(&command),
         }

@@ -12,6 +12,8 @@
 //! runs finish, and leaves everything else for the next start, which finds it unmarked.
 
 pub mod decide;
+mod members;
+mod membership;
 mod outage;
 pub mod queue;
 mod readiness;
@@ -28,14 +30,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::registry::{self, Registry};
+use crate::credential::files::docker::Surroundings;
 use crate::credential::kubernetes::Cluster;
+use crate::credential::registry_config::Proxies;
 use crate::tekton::Kind;
 use crate::telemetry::metrics::Metrics;
+use membership::Membership;
 use queue::Queue;
 use readiness::Readiness;
 use reconcile::{Context, reconcile};
@@ -62,8 +68,12 @@ pub struct Options {
     pub health: SocketAddr,
     /// Address of `/metrics`.
     pub metrics: SocketAddr,
-    /// How the agent's own service account is called in messages.
-    pub identity: String,
+    /// Unique among the replicas.
+    pub replica: String,
+    /// The proxies of the process; the registry configuration file overrides them.
+    pub proxies: Proxies,
+    /// Where docker and podman keep their files.
+    pub surroundings: Surroundings,
 }
 
 /// Why the controller did not start.
@@ -99,25 +109,36 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         closing.clone(),
     ));
 
-    let mut follower =
-        Follower::new(client.clone(), &options.system_namespace, "chains-config", options.keys.clone());
+    let mut follower = Follower::new(
+        client.clone(),
+        &options.system_namespace,
+        "chains-config",
+        options.keys,
+        options.proxies,
+        options.surroundings,
+    );
     if let Some(first) = follower.first(&stop).await {
         let concurrency = first.config.signing.concurrency;
         let (settings, following) = follower.follow(first, stop.clone(), Arc::clone(&metrics));
         edge.spawn(following);
         ready.configured();
         let namespaces: Arc<[String]> = options.namespaces.into();
+        let (roster, renewing) = Membership::new(client.clone(), &options.system_namespace, &options.replica)
+            .keep(closing.clone());
+        edge.spawn(renewing);
         let context = Arc::new(Context {
+            roster: roster.clone(),
             runs: Runs::new(client.clone()),
             registry: registry.clone(),
-            cluster: Arc::new(Cluster::new(client.clone(), &options.identity)),
+            cluster: Arc::new(Cluster::new(client.clone())),
             settings: settings.clone(),
             namespaces: Arc::clone(&namespaces),
             reporter: Reporter::new(client.clone(), metrics),
         });
         edge.spawn(outage::probe(Arc::clone(&queue), registry, settings.clone(), stop.clone()));
-        let sight = Sight { queue: Arc::clone(&queue), settings, namespaces, ready: Arc::clone(&ready) };
-        watch_all(&client, &sight, &edge, &stop);
+        let sight =
+            Sight { queue: Arc::clone(&queue), settings, namespaces, roster, ready: Arc::clone(&ready) };
+        edge.spawn(watch_all(client, sight, stop.clone()));
         work(&queue, &context, concurrency, &ready, &stop).await;
     }
     closing.cancel();
@@ -127,18 +148,22 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     Ok(())
 }
 
-fn watch_all(client: &Client, sight: &Sight, edge: &TaskTracker, stop: &CancellationToken) {
+/// Watches from the moment that this replica counts among those which share the work.
+async fn watch_all(client: Client, mut sight: Sight, stop: CancellationToken) {
+    let counted = sight.roster.wait_for(Option::is_some).await.is_ok();
+    if !counted {
+        return;
+    }
     let namespaces: Vec<Option<String>> = match &*sight.namespaces {
         [] => vec![None],
         names => names.iter().cloned().map(Some).collect(),
     };
-    for kind in [Kind::TaskRun, Kind::PipelineRun] {
-        for namespace in &namespaces {
-            let watch =
-                Watch { client: client.clone(), kind, namespace: namespace.clone(), sight: sight.clone() };
-            edge.spawn(watch.run(stop.clone()));
-        }
-    }
+    let kinds = [Kind::TaskRun, Kind::PipelineRun].into_iter();
+    let watches = kinds.flat_map(|kind| namespaces.iter().map(move |namespace| (kind, namespace.clone())));
+    join_all(watches.map(|(kind, namespace)| {
+        Watch { client: client.clone(), kind, namespace, sight: sight.clone() }.run(stop.clone())
+    }))
+    .await;
 }
 
 /// Works until `stop`, then finishes what has begun, within the time that Kubernetes grants.

@@ -7,15 +7,19 @@
 //! Must not do input or output: adapters fill the keychain, the registry client tries what it yields, and only the
 //! registry's answer to the real operation decides. A keychain never outlives the attempt it was built for.
 
+pub mod agent;
 pub mod docker_config;
+pub mod files;
 pub mod jwt;
 pub mod kubernetes;
 pub mod matching;
 pub mod named;
 pub mod objects;
 pub mod outcome;
+mod places;
 pub mod pod;
 pub mod problem;
+pub mod registry_config;
 pub mod report;
 pub mod secret;
 pub mod source;
@@ -32,9 +36,11 @@ use zeroize::Zeroizing;
 
 use crate::artifact::image::Repository;
 
+pub use self::agent::Agent;
 pub use self::matching::Key;
 use self::matching::{Sought, Specificity};
 pub use self::outcome::{Kind, Operation, Outcome};
+pub use self::places::{Fit, Place};
 pub use self::problem::{Location, Problem, ProblemCode, SecretRef};
 pub use self::report::{CredentialReport, Target};
 pub use self::secret::Redacted;
@@ -113,6 +119,8 @@ pub struct Keychain {
     pub problems: Vec<Problem>,
     /// Every place that was looked at, those without entries too, so that "nothing matched" can be explained.
     pub looked_at: Vec<(Source, Location)>,
+    /// What the agent may lend to the run.
+    pub agent: Agent,
 }
 
 impl Credential {
@@ -159,9 +167,11 @@ impl Keychain {
     /// The credentials for `repository` in the order of trial, each once, anonymous last (§1.4).
     pub fn candidates(&self, repository: &Repository) -> Vec<Arc<Candidate>> {
         let sought = Sought::of(repository);
+        let lent = self.agent.entries(repository);
         let mut matching: Vec<(Order<'_>, &Entry)> = self
             .entries
             .iter()
+            .chain(&lent)
             .enumerate()
             .filter_map(|(position, entry)| Some((Order::of(entry, position, &sought)?, entry)))
             .collect();
@@ -169,6 +179,18 @@ impl Keychain {
         let mut candidates = once_each(matching.into_iter().map(|(_, entry)| entry));
         candidates.push(Candidate::anonymous());
         candidates.into_iter().map(Arc::new).collect()
+    }
+
+    /// The same keychain with what the agent lends.
+    pub fn with_agent(mut self, agent: Agent) -> Self {
+        self.agent = agent;
+        self
+    }
+
+    /// Everything that was wrong with the sources, for one repository.
+    pub fn problems_for(&self, repository: &Repository) -> Vec<Problem> {
+        let lent = self.agent.files.problems.iter().cloned();
+        self.problems.iter().cloned().chain(lent).chain(self.agent.withheld(repository)).collect()
     }
 
     /// Takes in what was read from one more place.

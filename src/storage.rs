@@ -76,6 +76,8 @@ pub struct Stored {
     pub annotations: BTreeMap<String, String>,
     /// The credential that the registry accepted, as a person would name it.
     pub credential: Option<String>,
+    /// Those that it refused before, each with the reason.
+    pub refused: Vec<String>,
 }
 
 /// Why something is not in place.

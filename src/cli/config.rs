@@ -1,12 +1,16 @@
-//! `hallmark config`: what the ConfigMap `chains-config` may say, and whether one does.
+//! `hallmark config`: what the ConfigMap `chains-config` and the registry configuration file may say, and whether
+//! they do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use jiff::Timestamp;
 
 use super::manifests::Manifests;
-use super::{Exit, refuse};
+use super::{Exit, environment, refuse};
 use crate::config::{self, Config};
+use crate::credential::files::registry_config;
+use crate::credential::registry_config::Severity;
 
 /// Check a ConfigMap, or print the reference of its keys.
 #[derive(Debug, Subcommand)]
@@ -17,7 +21,12 @@ pub enum Command {
     )]
     Check {
         /// The manifest, or - for standard input.
-        file: PathBuf,
+        #[arg(required_unless_present = "registries")]
+        file: Option<PathBuf>,
+
+        /// A registry configuration file in TOML to check as well.
+        #[arg(long, value_name = "FILE")]
+        registries: Option<PathBuf>,
     },
     /// Print every key with its default and meaning, as Markdown.
     Reference,
@@ -30,10 +39,37 @@ pub fn run(command: &Command) -> Exit {
             print!("{}", config::reference());
             Exit::Ok
         }
-        Command::Check { file } => match Manifests::read(std::slice::from_ref(file)) {
-            Ok(manifests) => check(&manifests),
-            Err(error) => refuse(&error, Exit::Usage),
-        },
+        Command::Check { file, registries } => {
+            let checked = registries.as_deref().map_or(Exit::Ok, check_registries);
+            let file = file.as_deref().map_or(Exit::Ok, check_file);
+            if checked == Exit::Ok { file } else { checked }
+        }
+    }
+}
+
+fn check_file(file: &Path) -> Exit {
+    match Manifests::read(&[file.to_owned()]) {
+        Ok(manifests) => check(&manifests),
+        Err(error) => refuse(&error, Exit::Usage),
+    }
+}
+
+/// Every finding with its place; warnings alone are no failure.
+fn check_registries(file: &Path) -> Exit {
+    let reading = match registry_config(file, &environment::proxies(), Timestamp::now()) {
+        Ok(reading) => reading,
+        Err(error) => return refuse(&error, Exit::Failed),
+    };
+    for finding in &reading.findings {
+        let severity = if finding.severity() == Severity::Error { "error" } else { "warning" };
+        println!("{severity}: {}: {finding}", file.display());
+    }
+    match reading.config {
+        Some(config) => {
+            println!("ok: {} registries", config.names().count());
+            Exit::Ok
+        }
+        None => Exit::Failed,
     }
 }
 

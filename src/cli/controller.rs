@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, refuse};
+use super::{Exit, environment, refuse};
 use crate::controller::{self, KeySource, Options};
 
 /// Watch TaskRuns and PipelineRuns and sign what they build.
@@ -39,6 +39,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
+    /// Name of this replica, unique among all.
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    replica: Option<String>,
+
     /// Address of /livez and /readyz.
     #[arg(long, env = "HALLMARK_HEALTH_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     health_address: SocketAddr,
@@ -61,11 +65,13 @@ pub async fn run(arguments: Arguments) -> Exit {
     let namespaces = arguments.namespace.iter().map(|name| name.trim().to_owned());
     let options = Options {
         namespaces: namespaces.filter(|name| !name.is_empty()).collect(),
-        identity: format!("service account {}/tekton-chains-controller", arguments.system_namespace),
         system_namespace: arguments.system_namespace,
+        replica: arguments.replica.unwrap_or_else(|| format!("process-{}", std::process::id())),
         keys: key_source(&arguments.signing_secrets),
         health: arguments.health_address,
         metrics: arguments.metrics_address,
+        proxies: environment::proxies(),
+        surroundings: environment::surroundings(),
     };
     let stop = CancellationToken::new();
     let stopped = async {
@@ -74,8 +80,13 @@ pub async fn run(arguments: Arguments) -> Exit {
         }
         stop.cancel();
     };
-    let (result, ()) =
-        tokio::join!(controller::run(client, options, stop.clone()), stopped_or(&stop, stopped));
+    let running = async {
+        let result = controller::run(client, options, stop.clone()).await;
+        // One that could not start waits for no signal.
+        stop.cancel();
+        result
+    };
+    let (result, ()) = tokio::join!(running, stopped_or(&stop, stopped));
     match result {
         Ok(()) => Exit::Ok,
         Err(error) => refuse(&error, Exit::Failed),
@@ -93,7 +104,10 @@ async fn terminated() -> std::io::Result<()> {
     Ok(())
 }
 
-async fn client(kubeconfig: Option<&std::path::Path>) -> Result<kube::Client, Box<dyn std::error::Error>> {
+/// A client for the cluster of `kubeconfig`, else of the environment.
+pub(super) async fn client(
+    kubeconfig: Option<&std::path::Path>,
+) -> Result<kube::Client, Box<dyn std::error::Error>> {
     let config = match kubeconfig {
         Some(path) => {
             let file = kube::config::Kubeconfig::read_from(path)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -107,6 +108,7 @@ impl Manifests {
             pods: self.all("Pod")?,
             accounts: self.all("ServiceAccount")?,
             secrets: self.all("Secret")?,
+            registries: Arc::default(),
         })
     }
 

@@ -14,11 +14,13 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
 use super::manifests::{ManifestError, Manifests};
+use super::registries::RegistryOptions;
 use super::{Exit, exit_of, fail, refuse};
 use crate::client::registry::{KeychainFuture, Registry, Session};
 use crate::config::{Config, Storage};
 use crate::controller::settings::key_directory;
 use crate::credential::CredentialReport;
+use crate::credential::agent::{Agent, Permission};
 use crate::credential::named::RunReferences;
 use crate::credential::objects::Objects;
 use crate::flow::outcome::Outcome;
@@ -62,6 +64,9 @@ pub struct Arguments {
     #[arg(long, env = "COSIGN_PASSWORD", hide_env_values = true, hide = true)]
     password: Option<String>,
 
+    #[command(flatten)]
+    registries: RegistryOptions,
+
     /// What to print: a table, JSON, or the runs with their new annotations.
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
     output: Output,
@@ -80,6 +85,13 @@ pub(super) struct Signed {
     pub run: CompletedRun,
     pub outcome: Outcome,
     pub reports: Vec<CredentialReport>,
+}
+
+impl Signed {
+    /// Whether everything that was asked for is in place.
+    fn is_signed(&self) -> bool {
+        self.outcome.is_complete() && !self.outcome.is_unusable()
+    }
 }
 
 /// Signs every run of the files.
@@ -101,10 +113,15 @@ pub async fn run(arguments: Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let (registry, objects) = match (Registry::new(), manifests.objects()) {
-        (Ok(registry), Ok(objects)) => (registry, Arc::new(objects)),
+        (Ok(registry), Ok(objects)) => (registry, objects),
         (Err(error), _) => return fail(&error),
         (_, Err(error)) => return refuse(&error, Exit::Usage),
     };
+    let registries = match arguments.registries.read() {
+        Ok(registries) => registries,
+        Err(error) => return refuse(&error, Exit::Usage),
+    };
+    let objects = Arc::new(Objects { registries, ..objects });
     let signed = sign_all(runs, &config, &keys, &registry, &objects).await;
     match arguments.output {
         Output::Table => output::table(&signed),
@@ -147,10 +164,15 @@ pub(super) async fn sign(
 ) -> Signed {
     let references = RunReferences::of(run.run());
     let (namespace, objects) = (references.namespace.clone(), Arc::clone(objects));
-    let keychain: BoxFuture<'static, _> = async move { Ok(Arc::new(objects.keychain(&references))) }.boxed();
+    let registries = Arc::clone(&objects.registries);
+    let permission = Permission::of(&config.registry, &namespace);
+    let agent = Agent { config: Arc::clone(&registries), permission, ..Agent::default() };
+    let keychain: BoxFuture<'static, _> =
+        async move { Ok(Arc::new(objects.keychain(&references).with_agent(agent))) }.boxed();
     let keychain: KeychainFuture = keychain.shared();
     let oci = &config.storage.oci;
-    let session = Arc::new(Session::new(registry, &namespace, oci.insecure, keychain));
+    let session = Session::new(registry, &namespace, oci.insecure, keychain).with_config(&registries);
+    let session = Arc::new(session);
     let stations = Stations {
         signers: Ok(keys.signers()),
         stores: vec![
@@ -179,7 +201,8 @@ pub(super) fn defaults() -> Config {
     config
 }
 
-fn configured(file: &Path) -> Result<Config, Exit> {
+/// The configuration in the manifest of a ConfigMap.
+pub(super) fn configured(file: &Path) -> Result<Config, Exit> {
     let manifests = Manifests::read(&[file.to_owned()]).map_err(|error| refuse(&error, Exit::Usage))?;
     let Some(data) = manifests.config_map() else {
         eprintln!("hallmark: there is no ConfigMap in {}", file.display());
@@ -229,8 +252,10 @@ fn keyring(path: &Path, password: Option<&str>) -> Result<KeyRing, signature::Er
 
 /// The worst of what happened.
 fn exit(signed: &[Signed]) -> Exit {
-    let exits = signed.iter().flat_map(|one| one.outcome.failures().map(|error| exit_of(error)));
-    exits
+    let failures = signed.iter().flat_map(|one| one.outcome.failures().map(|error| exit_of(error)));
+    let unusable = signed.iter().filter(|one| one.outcome.is_unusable()).map(|_| Exit::Failed);
+    failures
+        .chain(unusable)
         .max_by_key(|exit| {
             [Exit::Ok, Exit::Temporary, Exit::Denied, Exit::Failed].iter().position(|e| e == exit)
         })

@@ -25,6 +25,12 @@ impl Style {
         Self { coloured: wanted && std::io::stdout().is_terminal() }
     }
 
+    /// Without any mark-up.
+    #[cfg(test)]
+    pub(super) fn plain() -> Self {
+        Self { coloured: false }
+    }
+
     pub(super) fn bold(self, text: &str) -> String {
         self.wrapped("1", text)
     }

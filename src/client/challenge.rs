@@ -67,6 +67,13 @@ impl Challenge {
         self.parameter("error")
     }
 
+    /// As it may be remembered: the scope belongs to the one request that was refused, and naming it later would tell
+    /// one tenant's repository to another's token request.
+    pub fn without_scope(mut self) -> Self {
+        self.parameters.retain(|(name, _)| !name.eq_ignore_ascii_case("scope"));
+        self
+    }
+
     fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.parameters.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
@@ -201,6 +208,15 @@ mod tests {
         assert_eq!(found[0].service(), Some("registry.docker.io"));
         assert_eq!(found[0].scopes().collect::<Vec<_>>(), ["repository:u/x:pull,push"]);
         assert_eq!(found[0].error(), None);
+    }
+
+    #[test]
+    fn a_remembered_challenge_names_no_repository() {
+        let found =
+            challenges(&[r#"Bearer realm="https://a/token",Scope="repository:tenant/x:pull",service="s""#]);
+        let remembered = found[0].clone().without_scope();
+        assert_eq!(remembered.scopes().count(), 0);
+        assert_eq!((remembered.realm(), remembered.service()), (Some("https://a/token"), Some("s")));
     }
 
     #[test]

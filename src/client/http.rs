@@ -1,32 +1,26 @@
 //! HTTP clients, built in one place so that none lacks time-outs, and bodies, read in one place so that none
 //! is unbounded.
 //!
-//! Redirects are never followed by the library: whoever follows one decides what is sent along.
+//! # Guarantees
+//!
+//! - A connection trusts whom its [`Transport`] says and nobody else; the proxy in front is judged by its own name.
+//! - No connection leads to a link-local or metadata address, whatever name resolves to it; a URL that spells
+//!   such an address is refused by [`admit`] (credentials specification §5.1).
+//! - Redirects are never followed by the library: whoever follows one decides what is sent along.
 
-use std::time::Duration;
+mod cause;
+mod clients;
+mod resolver;
+mod tls;
+mod transport;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
-use reqwest::redirect::Policy;
 
-const CONNECT: Duration = Duration::from_secs(5);
-const READ: Duration = Duration::from_secs(20);
-const TOTAL: Duration = Duration::from_mins(1);
-
-/// A client whose certificate checks are as asked. `insecure` takes any certificate; it is for registries that
-/// an operator marked so, and for nothing else.
-pub fn client(insecure: bool) -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .user_agent(concat!("hallmark/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .connect_timeout(CONNECT)
-        .read_timeout(READ)
-        .timeout(TOTAL)
-        .pool_idle_timeout(Duration::from_secs(30))
-        .tcp_nodelay(true)
-        .tls_danger_accept_invalid_certs(insecure)
-        .build()
-}
+pub use cause::cause;
+pub use clients::{Clients, SetupError};
+pub use resolver::{ForbiddenAddress, admit};
+pub use transport::Transport;
 
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]

@@ -17,6 +17,9 @@
 mod content;
 mod error;
 mod host;
+mod probe;
+mod round;
+mod route;
 mod session;
 mod tags;
 mod tokens;
@@ -25,15 +28,20 @@ mod trial;
 
 use std::sync::Arc;
 
+use crate::client::http::{Clients, Transport};
+use crate::credential::registry_config::RegistryConfig;
+
 pub use content::StoredManifest;
 pub use error::Error;
+pub use probe::Probe;
 pub use session::{KeychainFuture, Session};
 pub use tags::TagLock;
 
 use host::Hosts;
+use route::Routes;
 use tags::TagLocks;
 use tokens::Tokens;
-use transport::Transport;
+use transport::Wire;
 
 /// What all sessions of the process share: connections, what is known of each host, tokens under the key of the
 /// candidate and namespace that obtained them, and one lock per tag.
@@ -41,18 +49,19 @@ use transport::Transport;
 pub struct Registry(Arc<Shared>);
 
 struct Shared {
-    transport: Transport,
+    clients: Clients,
     hosts: Hosts,
     tokens: Tokens,
     tags: TagLocks,
 }
 
 impl Registry {
-    /// Without any connection yet. Fails when the TLS library cannot be set up.
+    /// Without any connection yet. Fails when the machine's authorities cannot be read.
     pub fn new() -> Result<Self, Error> {
-        let transport = Transport::new()?;
+        let clients = Clients::default();
+        clients.of(&Transport::default())?;
         Ok(Self(Arc::new(Shared {
-            transport,
+            clients,
             hosts: Hosts::default(),
             tokens: Tokens::default(),
             tags: TagLocks::default(),
@@ -60,7 +69,12 @@ impl Registry {
     }
 
     /// Asks whether a registry answers at all, whatever it answers.
-    pub async fn answers(&self, host: &str, insecure: bool) -> bool {
-        self.0.hosts.host(host, insecure).look(&self.0.transport).await.is_ok()
+    pub async fn answers(&self, host: &str, insecure: bool, config: &Arc<RegistryConfig>) -> bool {
+        let routes = Routes::new(Arc::clone(config), insecure);
+        let wire = Wire { clients: &self.0.clients, routes: &routes };
+        self.0.hosts.host(host, routes.home(host)).look(wire).await.is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

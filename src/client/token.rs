@@ -4,8 +4,8 @@
 //! Guarantees: a credential is sent to the realm and the registry only, after both the realm and each redirect were
 //! judged; answers are read up to 64 KiB; every failure has the host, what it said, and an outcome code.
 //!
-//! Assumptions: the client that is passed in follows no redirects, resolves names to addresses that
-//! [`AddressClass`](super::address::AddressClass) admits, and has time-outs.
+//! Assumptions: the clients that are passed in follow no redirects, resolve names to addresses that [`AddressClass`]
+//! admits, and have time-outs.
 //!
 //! Caveats: a token is no proof of a right, as services hand out tokens with fewer rights than asked for. Nothing is
 //! retried or cached here; whoever calls keeps the result under candidate, registry and scopes.
@@ -21,11 +21,14 @@ use std::net::IpAddr;
 
 use http::HeaderValue;
 use jiff::Timestamp;
+use url::Url;
 use zeroize::Zeroizing;
 
 use self::conversation::Exchange;
 pub use self::error::TokenError;
+use super::address::AddressClass;
 use super::challenge::{Challenge, Scheme};
+use super::http::SetupError;
 use crate::credential::{Credential, Login, Redacted, jwt};
 
 /// A right in a repository that a token is wanted for; never more than is needed (§5.2).
@@ -69,9 +72,13 @@ pub struct Authorization {
     pub identity_token: Option<Redacted>,
 }
 
+/// The client for a URL that a registry, reached at an address of the class, has named: its TLS settings are those
+/// of its own host, and it reaches no deeper than the registry.
+pub type Dial<'a> = dyn Fn(&Url, AddressClass) -> Result<reqwest::Client, SetupError> + Sync + 'a;
+
 /// Answers the first challenge that can be answered, with one credential.
 pub async fn exchange(
-    http: &reqwest::Client,
+    dial: &Dial<'_>,
     request: &TokenRequest<'_>,
     now: Timestamp,
 ) -> Result<Authorization, TokenError> {
@@ -80,7 +87,7 @@ pub async fn exchange(
     }
     match Challenge::first_usable(request.challenges) {
         Some(challenge) if challenge.scheme == Scheme::Bearer => {
-            Exchange::new(http, request, challenge, now)?.run().await
+            Exchange::new(dial, request, challenge, now)?.run().await
         }
         challenge => name_and_password(request, challenge.is_some()),
     }

@@ -45,6 +45,8 @@ pub enum Reason {
     SkipAnnotation,
     /// It ended longer ago than `selection.max-age`.
     Age,
+    /// Another replica works on it.
+    Replica,
 }
 
 impl fmt::Display for Reason {
@@ -55,6 +57,7 @@ impl fmt::Display for Reason {
             Self::Running => "it has not ended",
             Self::Marked => "it is marked",
             Self::SkipAnnotation => "annotation chains.tekton.dev/skip is \"true\"",
+            Self::Replica => "another replica works on it",
             Self::Age => "it ended longer ago than selection.max-age",
         })
     }

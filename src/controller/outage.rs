@@ -59,8 +59,10 @@ pub(super) async fn probe(
         }
         let due: Vec<String> =
             schedules.iter().filter(|(_, s)| s.is_due(now)).map(|(host, _)| host.clone()).collect();
-        let insecure = settings.current().config.storage.oci.insecure;
-        let answers = join_all(due.iter().map(|host| registry.answers(host, insecure))).await;
+        let settings = settings.current();
+        let insecure = settings.config.storage.oci.insecure;
+        let answers = due.iter().map(|host| registry.answers(host, insecure, &settings.registries));
+        let answers = join_all(answers).await;
         for (host, answers) in due.into_iter().zip(answers) {
             let now = Instant::now();
             if answers {

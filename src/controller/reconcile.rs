@@ -9,12 +9,14 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::decide::{Decision, Reason, decide};
+use super::membership::Roster;
 use super::queue::{Job, Next};
 use super::report::{Reporter, Summary};
 use super::retry::{Verdict, verdict};
 use super::runs::{RunError, Runs};
 use super::settings::{Followed, Settings};
 use crate::client::registry::{KeychainFuture, Registry, Session};
+use crate::credential::agent::{Agent, Permission};
 use crate::credential::kubernetes::Cluster;
 use crate::credential::named::RunReferences;
 use crate::error::Diagnose;
@@ -37,6 +39,7 @@ pub(super) struct Context {
     pub cluster: Arc<Cluster>,
     pub settings: Followed,
     pub namespaces: Arc<[String]>,
+    pub roster: Roster,
     pub reporter: Reporter,
 }
 
@@ -49,6 +52,9 @@ pub(super) async fn reconcile(job: &Job, ctx: &Context) -> Next {
 }
 
 async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
+    if !ctx.roster.borrow().as_ref().is_some_and(|members| members.owns(&job.key.uid)) {
+        return Ok(Next::Idle); // another replica has taken it over
+    }
     let settings = ctx.settings.current(); // one version for the whole attempt
     let now = Timestamp::now();
     let Some(body) = body(job, ctx).await? else { return Ok(Next::Idle) };
@@ -93,6 +99,7 @@ async fn sign(
     };
     let session = Arc::new(ctx.session(&completed, settings, job.attempts > 0));
     let outcome = flow::sign(&completed, &settings.config, &stations(&completed, settings, &session)).await;
+    Reporter::credentials(&job.key, &session.reports().await);
     ctx.conclude(job, head, outcome, settings).await
 }
 
@@ -117,13 +124,20 @@ impl Context {
         let references = RunReferences::of(run.run());
         let namespace = references.namespace.clone();
         let cluster = Arc::clone(&self.cluster);
+        let agent = Agent {
+            config: Arc::clone(&settings.registries),
+            files: Arc::clone(&settings.files),
+            permission: Permission::of(&settings.config.registry, &namespace),
+        };
         let keychain: BoxFuture<'static, _> = async move {
             let keychain = cluster.keychain(&references, anew).await;
+            let keychain = keychain.map(|keychain| keychain.with_agent(agent));
             keychain.map(Arc::new).map_err(|error| Arc::new(error) as Arc<dyn Diagnose + Send + Sync>)
         }
         .boxed();
         let keychain: KeychainFuture = keychain.shared();
         Session::new(&self.registry, &namespace, settings.config.storage.oci.insecure, keychain)
+            .with_config(&settings.registries)
     }
 
     /// Records what became of an attempt, and decides what comes after.

@@ -15,6 +15,7 @@ pub(super) use summary::Summary;
 use super::queue::Next;
 use super::runs::RunError;
 use crate::artifact::Unusable;
+use crate::credential::CredentialReport;
 use crate::error::Diagnose;
 use crate::error::chain;
 use crate::flow::outcome::{Entry, Error, Outcome, State};
@@ -63,9 +64,17 @@ impl Reporter {
                 self.metrics.marked_failed.inc();
                 let text = summary.given_up();
                 tracing::error!(run = %key, "given up: {text}");
-                self.events.publish(key, "SigningGivenUp", &text).await;
+                self.events.publish(key, "SigningGivenUp", &text, "").await;
             }
             None => {}
+        }
+    }
+
+    /// Tells which credentials were used and which were not. A target that all were refused for is a failure, and
+    /// told there.
+    pub(super) fn credentials(key: &RunKey, reports: &[CredentialReport]) {
+        for report in reports.iter().filter(|report| report.annotation().is_some()) {
+            tracing::info!(run = %key, "{report}");
         }
     }
 
@@ -83,25 +92,21 @@ impl Reporter {
     pub(super) async fn abandoned(&self, key: &RunKey) {
         let text = "the run was deleted and could not be signed within a minute; it stays unsigned";
         tracing::error!(run = %key, "{text}");
-        self.events.publish(key, "DeletedUnsigned", text).await;
+        self.events.publish(key, "DeletedUnsigned", text, "").await;
     }
 
     async fn failure(&self, key: &RunKey, error: &Error, summary: &Summary) {
-        let text = explained(error, summary);
-        tracing::warn!(run = %key, cause = error.label(), attempt = summary.attempts(), "{text}");
+        let (what, next) = (chain(error), remedied(error, summary));
+        tracing::warn!(run = %key, cause = error.label(), attempt = summary.attempts(), "{what}. {next}");
         let reason = if error.label() == "registry_denied" { "RegistryAuthFailed" } else { "SigningFailed" };
-        self.events.publish(key, reason, &text).await;
+        self.events.publish(key, reason, &what, &next).await;
     }
 
     async fn unusable(&self, key: &RunKey, unusable: &Unusable) {
-        let text = format!(
-            "result {} cannot be used: {}. {}",
-            unusable.result,
-            unusable.reason,
-            unusable.reason.remedy()
-        );
-        tracing::warn!(run = %key, "{text}");
-        self.events.publish(key, "UnusableResult", &text).await;
+        let what = format!("result {} cannot be used: {}", unusable.result, unusable.reason);
+        let remedy = unusable.reason.remedy();
+        tracing::warn!(run = %key, "{what}. {remedy}");
+        self.events.publish(key, "UnusableResult", &what, &remedy).await;
     }
 
     fn count(&self, key: &RunKey, outcome: &Outcome) {
@@ -125,14 +130,8 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The whole message: what was attempted and why it failed, what to do, what happens next.
-fn explained(error: &Error, summary: &Summary) -> String {
-    let mut text = chain(error);
-    if let Some(hint) = error.hint() {
-        text.push_str(". ");
-        text.push_str(&hint);
-    }
-    text.push_str(". ");
-    text.push_str(&summary.whats_next());
-    text
+/// What to do, and what happens next.
+fn remedied(error: &Error, summary: &Summary) -> String {
+    let hint = error.hint().map(|hint| format!("{hint}. ")).unwrap_or_default();
+    format!("{hint}{}", summary.whats_next())
 }

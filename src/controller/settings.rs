@@ -4,18 +4,27 @@
 //! A ConfigMap that does not parse, and keys that cannot be imported, leave the last good ones in force and are
 //! reported. Before there has been a good configuration nothing is signed.
 
+mod registries;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
+use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::registries::{DockerFiles, RegistryFile, refusal};
 use super::runs::said;
 use crate::config::Config;
+use crate::credential::agent::Files;
+use crate::credential::files::FileError;
+use crate::credential::files::docker::Surroundings;
+use crate::credential::registry_config::{Proxies, RegistryConfig};
 use crate::error::Diagnose as _;
 use crate::signature;
 use crate::signature::key::keyring::KeyRing;
@@ -33,13 +42,20 @@ pub struct Settings {
     pub config: Arc<Config>,
     /// The keys, or why there are none.
     pub keys: Result<KeyRing, Arc<signature::Error>>,
+    /// The registry configuration file.
+    pub registries: Arc<RegistryConfig>,
+    /// The credentials of docker and podman files.
+    pub files: Arc<Files>,
     /// Counts changes.
     pub generation: i64,
 }
 
 impl Settings {
-    fn with(mut self, config: Option<Config>, keys: Option<Result<KeyRing, Arc<signature::Error>>>) -> Self {
+    fn with(mut self, change: Change) -> Self {
+        let Change { config, keys, registries, files } = change;
         self.config = config.map_or(self.config, Arc::new);
+        self.registries = registries.map_or(self.registries, Arc::new);
+        self.files = files.map_or(self.files, Arc::new);
         match keys {
             // Keys that cannot be imported do not replace keys that can.
             Some(Err(_)) if self.keys.is_ok() => {}
@@ -48,6 +64,20 @@ impl Settings {
         }
         self.generation += 1;
         self
+    }
+}
+
+/// What is new; a file with mistakes is nothing new.
+struct Change {
+    config: Option<Config>,
+    keys: Option<Result<KeyRing, Arc<signature::Error>>>,
+    registries: Option<RegistryConfig>,
+    files: Option<Files>,
+}
+
+impl Change {
+    fn is_none(&self) -> bool {
+        self.config.is_none() && self.keys.is_none() && self.registries.is_none() && self.files.is_none()
     }
 }
 
@@ -82,23 +112,41 @@ pub struct Follower {
     namespace: String,
     config_map: String,
     keys: KeySource,
+    registries: RegistryFile,
+    docker: DockerFiles,
     config_seen: Option<Arc<BTreeMap<String, String>>>,
     files_seen: Option<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Follower {
-    /// Follows `config_map` in `namespace`, and `keys`.
-    pub fn new(client: Client, namespace: &str, config_map: &str, keys: KeySource) -> Self {
+    /// Follows `config_map` in `namespace`, `keys`, and the registry configuration file that the ConfigMap names.
+    /// `proxies` are those of the process, `surroundings` say where docker and podman files lie.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        config_map: &str,
+        keys: KeySource,
+        proxies: Proxies,
+        surroundings: Surroundings,
+    ) -> Self {
         let (namespace, config_map) = (namespace.to_owned(), config_map.to_owned());
-        Self { client, namespace, config_map, keys, config_seen: None, files_seen: None }
+        let (registries, docker) = (RegistryFile::new(proxies), DockerFiles::new(surroundings));
+        Self { client, namespace, config_map, keys, registries, docker, config_seen: None, files_seen: None }
     }
 
-    /// Waits for the first good configuration; `None` when `stop` came first.
+    /// Waits for the first good configuration, registries included; `None` when `stop` came first.
     pub async fn first(&mut self, stop: &CancellationToken) -> Option<Settings> {
+        let mut config = None;
         loop {
-            if let Some(config) = self.changed_config().await {
+            config = self.changed_config().await.or(config);
+            let file = config.as_ref().map(|config: &Config| config.registry.config_file.clone());
+            if let (Some(found), Some(file)) = (&config, file)
+                && let Some(Ok(registries)) = self.registries.changed(file.as_deref()).await
+            {
+                let (config, registries) = (Arc::new(found.clone()), Arc::new(registries));
                 let keys = self.changed_keys().await.unwrap_or_else(|| Err(Arc::new(self.no_key())));
-                return Some(Settings { config: Arc::new(config), keys, generation: 1 });
+                let files = Arc::new(self.docker.changed().await.unwrap_or_default());
+                return Some(Settings { config, keys, registries, files, generation: 1 });
             }
             tokio::select! { () = stop.cancelled() => return None, () = tokio::time::sleep(EVERY) => {} }
         }
@@ -116,15 +164,37 @@ impl Follower {
             loop {
                 metrics.settings_generation.set(sender.borrow().generation);
                 tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(EVERY) => {} }
-                let (config, keys) = (self.changed_config().await, self.changed_keys().await);
-                if config.is_some() || keys.is_some() {
-                    let settings = Settings::clone(&sender.borrow()).with(config, keys);
+                let last = Arc::clone(&sender.borrow().config);
+                let change = self.change(&last).await;
+                if !change.is_none() {
+                    let settings = Settings::clone(&sender.borrow()).with(change);
                     tracing::info!(generation = settings.generation, "new settings are in force");
                     sender.send_replace(Arc::new(settings));
                 }
             }
         };
         (Followed(receiver), task)
+    }
+
+    async fn change(&mut self, last: &Config) -> Change {
+        let config = self.changed_config().await;
+        let file = config.as_ref().unwrap_or(last).registry.config_file.clone();
+        let registries = match self.registries.changed(file.as_deref()).await {
+            Some(Err(error)) => {
+                self.announce(&error).await;
+                None
+            }
+            read => read.and_then(Result::ok),
+        };
+        Change { config, keys: self.changed_keys().await, registries, files: self.docker.changed().await }
+    }
+
+    async fn announce(&self, error: &FileError) {
+        let event = refusal(&self.namespace, &self.config_map, error, Timestamp::now());
+        let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
+        if let Err(error) = events.create(&PostParams::default(), &event).await {
+            tracing::warn!(error = said(&error), "cannot publish an Event");
+        }
     }
 
     /// The configuration, if the ConfigMap changed and is good.

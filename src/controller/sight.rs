@@ -7,7 +7,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::decide::{Decision, decide};
+use super::decide::{Decision, Reason, decide};
+use super::membership::Roster;
 use super::queue::{Lane, Queue};
 use super::settings::Followed;
 use crate::tekton::Kind;
@@ -19,6 +20,7 @@ pub(super) struct Sight {
     pub queue: Arc<Queue>,
     pub settings: Followed,
     pub namespaces: Arc<[String]>,
+    pub roster: Roster,
     pub ready: Arc<super::readiness::Readiness>,
 }
 
@@ -67,7 +69,11 @@ impl Sight {
         self.ready.watching(kind);
     }
 
+    /// A run of another replica is nothing to this one.
     fn decide(&self, head: &RunHead, now: Timestamp) -> Decision {
+        if !self.roster.borrow().as_ref().is_some_and(|members| members.owns(head.uid())) {
+            return Decision::Ignore(Reason::Replica);
+        }
         let settings = self.settings.current();
         decide(head, &settings.config, &self.namespaces, now)
     }

@@ -112,13 +112,23 @@ impl Watch {
 
     async fn once(&self) -> Result<std::convert::Infallible, WatchError> {
         let first: Page = self.page(&ListParams::default().limit(1)).await?;
-        let (watched, listed) = (self.follow(first.metadata.resource_version), self.list());
-        tokio::pin!(watched, listed);
         tokio::select! {
-            ended = &mut watched => return ended,
-            done = &mut listed => done?,
+            ended = self.follow(first.metadata.resource_version) => ended,
+            ended = self.list_whenever_needed() => ended,
         }
-        watched.await
+    }
+
+    /// Lists once, and again whenever the replicas that share the work change: runs of one that is gone are this
+    /// one's now.
+    async fn list_whenever_needed(&self) -> Result<std::convert::Infallible, WatchError> {
+        let mut roster = self.sight.roster.clone();
+        loop {
+            roster.borrow_and_update();
+            self.list().await?;
+            if roster.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Follows events from a version on, over as many connections as it takes.

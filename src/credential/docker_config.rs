@@ -6,7 +6,7 @@
 //! Must not execute or look up anything that a document names; helpers named in a file are handed to the caller,
 //! those named in a Secret are problems (R8).
 
-mod auth;
+pub(in crate::credential) mod auth;
 mod document;
 mod field;
 mod reader;

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::{Api, Client};
 
 use super::docker_config::Reading;
-use super::named::{NamedSecret, RunReferences, named_secrets, read_named};
+use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
 use super::pod::Pod;
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 use crate::error::{Class, Diagnose};
@@ -27,8 +27,6 @@ const CAPACITY: usize = 1024;
 /// Reads credentials from the API server.
 pub struct Cluster {
     client: Client,
-    /// Who asks, for messages about missing rights.
-    identity: String,
     readings: Mutex<HashMap<NamedSecretKey, (Instant, Reading)>>,
 }
 
@@ -55,9 +53,9 @@ impl Diagnose for ApiError {
 }
 
 impl Cluster {
-    /// `identity` is how the agent's own service account is called in messages.
-    pub fn new(client: Client, identity: &str) -> Self {
-        Self { client, identity: identity.to_owned(), readings: Mutex::default() }
+    /// Reads with the rights of `client`.
+    pub fn new(client: Client) -> Self {
+        Self { client, readings: Mutex::default() }
     }
 
     /// Gathers the keychain of one run. With `anew` nothing remembered is used: for attempts after a failure.
@@ -67,6 +65,7 @@ impl Cluster {
         let account = pod.as_ref().and_then(Pod::service_account).unwrap_or(&run.service_account);
         let account = self.service_account(&run.namespace, account, &mut keychain).await?;
         let named = named_secrets(run, pod.as_ref(), account.as_ref());
+        keychain.looked_at = empty_places(run, pod.as_ref(), account.as_ref(), &named);
         let readings = join_all(named.iter().map(|secret| self.reading(&run.namespace, secret, anew))).await;
         for (secret, reading) in named.into_iter().zip(readings) {
             let reading = reading?;
@@ -83,7 +82,7 @@ impl Cluster {
         let what = Location::Pod(format!("{}/{name}", run.namespace));
         let found = Api::<Pod>::namespaced(self.client.clone(), &run.namespace).get_opt(name).await;
         let gone = (ProblemCode::PodGone, "it was deleted; the pod template and the service account remain");
-        self.settle(found, Source::PodImagePullSecrets, what, gone, keychain)
+        Self::settle(found, Source::PodImagePullSecrets, what, gone, keychain)
     }
 
     async fn service_account(
@@ -96,7 +95,7 @@ impl Cluster {
         let found = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace).get_opt(name).await;
         let gone =
             (ProblemCode::ServiceAccountNotFound, "it does not exist; only the pod's credentials are left");
-        self.settle(found, Source::ServiceAccountSecrets, what, gone, keychain)
+        Self::settle(found, Source::ServiceAccountSecrets, what, gone, keychain)
     }
 
     async fn reading(&self, namespace: &str, secret: &NamedSecret, anew: bool) -> Result<Reading, ApiError> {
@@ -108,7 +107,7 @@ impl Cluster {
         let found = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(&secret.name).await;
         let gone = (ProblemCode::SecretNotFound, "it does not exist");
         let mut problems = Keychain::default();
-        let Some(found) = self.settle(found, secret.source.clone(), location, gone, &mut problems)? else {
+        let Some(found) = Self::settle(found, secret.source.clone(), location, gone, &mut problems)? else {
             return Ok(Reading { problems: problems.problems, ..Reading::default() });
         };
         let reading = read_named(namespace, secret, found);
@@ -118,7 +117,6 @@ impl Cluster {
 
     /// Turns "not found" and "forbidden" into problems; what is left is the object or a failure of the server.
     fn settle<K>(
-        &self,
         found: kube::Result<Option<K>>,
         source: Source,
         location: Location,
@@ -129,7 +127,7 @@ impl Cluster {
             Ok(Some(object)) => return Ok(Some(object)),
             Ok(None) => (gone.0, gone.1.to_owned()),
             Err(kube::Error::Api(status)) if status.code == 403 => {
-                (ProblemCode::SecretForbidden, format!("{} may not get it: grant verb get", self.identity))
+                (ProblemCode::SecretForbidden, format!("{}: grant it that", status.message))
             }
             Err(source) => return Err(ApiError { what: location.to_string(), source }),
         };

@@ -72,6 +72,20 @@ impl Key {
         }
     }
 
+    /// The key that a name of the registry configuration file stands for: of the host of `repository`, `labels` labels
+    /// from the right are fixed and all others are open.
+    pub(super) fn of_suffix(shown: &str, repository: &Repository, labels: usize) -> Self {
+        let (host, port) = split_port(repository.registry());
+        let open = host.split('.').count().saturating_sub(labels);
+        let pattern = host.split('.').enumerate().map(|(n, label)| if n < open { "*" } else { label });
+        let pattern = Pattern {
+            host: pattern.collect::<Vec<_>>().join("."),
+            port: port.filter(|port| *port != "443").map(str::to_owned),
+            path: String::new(),
+        };
+        Self { shown: shown.to_owned(), pattern, spelling: Spelling::Exact }
+    }
+
     /// How closely the key fits, or `None` when it is not meant for this repository (§3.1).
     pub fn matches(&self, sought: &Sought<'_>) -> Option<Specificity> {
         self.pattern.matches_host(sought).then(|| self.pattern.matches_path(sought.path)).flatten()

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{LocalObjectReference, Secret, ServiceAccount};
 
 use super::docker_config::{self, Reading};
 use super::pod::Pod;
-use super::{SecretRef, Source};
+use super::{Location, SecretRef, Source};
 use crate::tekton::Run;
 
 /// What a run says about its credentials.
@@ -82,6 +82,25 @@ pub fn read_named(namespace: &str, named: &NamedSecret, secret: Secret) -> Readi
     docker_config::read_secret(&named.source, &secret)
 }
 
+/// Objects that were looked at and name no Secret, so that a report can say so.
+pub fn empty_places(
+    run: &RunReferences,
+    pod: Option<&Pod>,
+    account: Option<&ServiceAccount>,
+    named: &[NamedSecret],
+) -> Vec<(Source, Location)> {
+    let named_by = |name: Option<&str>| format!("{}/{}", run.namespace, name.unwrap_or_default());
+    let pod = pod.map(|pod| Location::Pod(named_by(pod.metadata.name.as_deref())));
+    let account = account.map(|account| Location::ServiceAccount(named_by(account.metadata.name.as_deref())));
+    let places = [
+        (Source::PodImagePullSecrets, pod),
+        (Source::ServiceAccountSecrets, account.clone()),
+        (Source::ServiceAccountImagePullSecrets, account),
+    ];
+    let empty = places.into_iter().filter(|(source, _)| !named.iter().any(|secret| secret.source == *source));
+    empty.filter_map(|(source, location)| Some((source, location?))).collect()
+}
+
 fn local(references: Option<&[LocalObjectReference]>) -> impl Iterator<Item = &str> {
     references.unwrap_or_default().iter().map(|reference| reference.name.as_str())
 }
@@ -133,5 +152,24 @@ mod tests {
             shown(&named_secrets(&run(), None, Some(&account))),
             ["podTemplate.imagePullSecrets from-template"]
         );
+    }
+
+    #[test]
+    fn lists_that_name_nothing_are_told() {
+        let account = |lists: serde_json::Value| -> ServiceAccount { serde_json::from_value(lists).unwrap() };
+        let empty = |lists| {
+            let account = account(lists);
+            let run = RunReferences { pod: None, template: Vec::new(), ..run() };
+            let told = empty_places(&run, None, Some(&account), &named_secrets(&run, None, Some(&account)));
+            told.into_iter().map(|(source, location)| format!("{source} {location}")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            empty(json!({"metadata": {"name": "b"}})),
+            [
+                "serviceAccount.secrets service account ci/b",
+                "serviceAccount.imagePullSecrets service account ci/b"
+            ]
+        );
+        assert_eq!(empty(json!({"secrets": [{"name": "a"}], "imagePullSecrets": [{"name": "b"}]})), [""; 0]);
     }
 }

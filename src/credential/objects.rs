@@ -2,12 +2,14 @@
 //! Pure: what is not among the objects is a problem that says so.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 
-use super::named::{NamedSecret, RunReferences, named_secrets, read_named};
+use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
 use super::pod::Pod;
+use super::registry_config::RegistryConfig;
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 
 /// Objects that a run may refer to. Without a namespace they are in every run's.
@@ -19,6 +21,8 @@ pub struct Objects {
     pub accounts: Vec<ServiceAccount>,
     /// Secrets.
     pub secrets: Vec<Secret>,
+    /// What the command line adds to them.
+    pub registries: Arc<RegistryConfig>,
 }
 
 impl Objects {
@@ -37,7 +41,9 @@ impl Objects {
             let code = ProblemCode::ServiceAccountNotFound;
             keychain.problems.push(absent(Source::ServiceAccountSecrets, location, code));
         }
-        for named in named_secrets(run, pod, account) {
+        let named = named_secrets(run, pod, account);
+        keychain.looked_at = empty_places(run, pod, account, &named);
+        for named in named {
             self.add(&mut keychain, &run.namespace, named);
         }
         keychain
@@ -118,6 +124,7 @@ mod tests {
                 )
                 .unwrap(),
             ],
+            registries: Arc::default(),
         }
     }
 

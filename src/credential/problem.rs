@@ -23,7 +23,11 @@ pub struct SecretRef {
 
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        match self.namespace.as_str() {
+            // A manifest need not say one.
+            "" => f.write_str(&self.name),
+            namespace => write!(f, "{namespace}/{}", self.name),
+        }
     }
 }
 
@@ -43,6 +47,11 @@ pub enum Location {
 }
 
 impl Location {
+    /// Whether both are the same object, at whatever version.
+    pub(super) fn is_same_object(&self, other: &Self) -> bool {
+        self.field() == other.field()
+    }
+
     /// The field of the report that names the place, with its value.
     pub(super) fn field(&self) -> Option<(&'static str, String)> {
         match self {
@@ -149,6 +158,25 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
+    /// Whether a credential that somebody meant to give may be missing because of it.
+    pub fn hides_a_credential(self) -> bool {
+        matches!(
+            self,
+            Self::SecretNotFound
+                | Self::SecretForbidden
+                | Self::ServiceAccountNotFound
+                | Self::KeyMissing
+                | Self::MalformedJSON
+                | Self::MalformedEntry
+                | Self::MalformedAuth
+                | Self::InvalidKey
+                | Self::TooLarge
+                | Self::CredsStoreInSecret
+                | Self::HelperInSecret
+                | Self::ConfigUnreadable
+        )
+    }
+
     /// Information or warning (§2).
     pub fn severity(self) -> Severity {
         match self {

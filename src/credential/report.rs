@@ -11,9 +11,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::matching::Sought;
 use super::outcome::{Kind, Operation, Outcome};
-use super::{Candidate, Credential, Keychain, Location, Problem, Provenance, Source};
+use super::{Candidate, Credential, Fit, Keychain, Place, Problem, Provenance};
 use crate::artifact::image::Repository;
 
 /// What is to be done, and where.
@@ -44,19 +43,30 @@ struct ReportedTarget {
     operation: Operation,
 }
 
+/// One candidate with what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct ReportedCandidate {
-    n: usize,
+pub struct ReportedCandidate {
+    /// Its number in the order of the trial, from 1.
+    pub n: usize,
+    /// Where it was found.
     #[serde(flatten)]
-    from: Provenance,
-    kind: Kind,
-    outcome: Outcome,
+    pub from: Provenance,
+    /// What it is.
+    pub kind: Kind,
+    /// How it went.
+    pub outcome: Outcome,
+    /// The HTTP status of the registry.
     #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
+    pub status: Option<u16>,
+    /// The registry's own word.
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
+    pub code: Option<String>,
+    /// Our word for it, out of §12.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// Where the same credential was found as well.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    also_from: Vec<Provenance>,
+    pub also_from: Vec<Provenance>,
 }
 
 impl CredentialReport {
@@ -76,7 +86,7 @@ impl CredentialReport {
                 .zip(1..)
                 .map(|(candidate, n)| ReportedCandidate::new(n, candidate))
                 .collect(),
-            problems: keychain.problems.clone(),
+            problems: keychain.problems_for(&target.repository),
             unmatched: if only_anonymous { unmatched(keychain, &target.repository) } else { Vec::new() },
         }
     }
@@ -86,12 +96,28 @@ impl CredentialReport {
     pub fn record(&mut self, n: usize, outcome: Outcome, status: Option<u16>, code: Option<String>) {
         let Some(candidate) = self.candidates.iter_mut().find(|candidate| candidate.n == n) else { return };
         (candidate.outcome, candidate.status) = (outcome, status);
-        candidate.code = code.filter(|code| is_code(code));
+        candidate.reason = REASONS.into_iter().find(|reason| code.as_deref() == Some(reason));
+        candidate.code = code.filter(|code| candidate.reason.is_none() && is_code(code));
         if outcome == Outcome::Used {
-            self.selected = Some(n);
+            self.selected.get_or_insert(n);
         } else if self.selected == Some(n) {
             self.selected = None;
         }
+    }
+
+    /// The candidates in the order of the trial.
+    pub fn candidates(&self) -> &[ReportedCandidate] {
+        &self.candidates
+    }
+
+    /// The number of the candidate that was accepted first.
+    pub fn selected(&self) -> Option<usize> {
+        self.selected
+    }
+
+    /// What was wrong with the sources.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
     }
 
     /// Adds a problem that came up during the trial.
@@ -103,6 +129,13 @@ impl CredentialReport {
     pub fn annotation(&self) -> Option<String> {
         let used = self.candidates.iter().find(|candidate| Some(candidate.n) == self.selected)?;
         Some(used.from.to_string())
+    }
+
+    /// The candidates that were refused, each with its place and the reason.
+    pub fn refused(&self) -> Vec<String> {
+        let is_refused = |outcome| !matches!(outcome, Outcome::Used | Outcome::NotTried);
+        let refused = self.candidates.iter().filter(|candidate| is_refused(candidate.outcome));
+        refused.map(ToString::to_string).collect()
     }
 
     /// The text for an Event: the whole report, cut to 1 KiB at the end of a line.
@@ -134,55 +167,44 @@ impl ReportedCandidate {
             outcome: Outcome::NotTried,
             status: None,
             code: None,
+            reason: None,
             also_from: candidate.also_from.clone(),
         }
     }
 }
+
+/// The codes of §12 that say more than an outcome. `PlainHttp`: a secret is not sent without TLS.
+const REASONS: [&str; 13] = [
+    "Rejected401",
+    "Denied403",
+    "expired",
+    "RateLimited",
+    "Unavailable",
+    "Transport",
+    "NotFound",
+    "UnsafeRealm",
+    "NoChallenge",
+    "NoTokenInResponse",
+    "MalformedTokenResponse",
+    "UnexpectedStatus",
+    "PlainHttp",
+];
 
 fn is_code(text: &str) -> bool {
     const LONGEST: usize = 40;
     text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// One line for each place that was looked at.
+/// One line for each place that was looked at and has nothing for `repository`, less those that a problem is told of
+/// anyway.
 fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
-    let mut places = keychain.looked_at.clone();
-    for entry in &keychain.entries {
-        let place = (entry.source.clone(), entry.location.clone());
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
-    places.iter().map(|(source, location)| unmatched_place(keychain, source, location, repository)).collect()
-}
-
-/// As in `serviceAccount.secrets: secret ci/hub has entries [docker.io]; target is ghcr.io`. The path is part of
-/// the sentence only where the host would have matched.
-fn unmatched_place(
-    keychain: &Keychain,
-    source: &Source,
-    location: &Location,
-    repository: &Repository,
-) -> String {
-    const MOST: usize = 10;
-    let sought = Sought::of(repository);
-    let entries =
-        || keychain.entries.iter().filter(|entry| entry.source == *source && entry.location == *location);
-    let mut shown: Vec<String> = entries().take(MOST).map(|entry| entry.key.to_string()).collect();
-    let count = entries().count();
-    if count > MOST {
-        shown.push(format!("and {} more", count - MOST));
-    }
-    let target = if entries().any(|entry| entry.key.matches_host(&sought)) {
-        repository.to_string()
-    } else {
-        repository.registry().to_owned()
+    let has_problem = |place: &Place| {
+        let mut problems = keychain.problems.iter().filter(|problem| problem.source == place.source);
+        problems.any(|problem| problem.location.is_same_object(&place.location))
     };
-    let place = match location {
-        Location::Ambient => source.to_string(),
-        location => format!("{source}: {location}"),
-    };
-    format!("{place} has entries [{}]; target is {target}", shown.join(", "))
+    let places = keychain.places(repository).into_iter();
+    let places = places.filter(|place| place.fit != Fit::Matches && !has_problem(place));
+    places.map(|place| place.to_string()).collect()
 }
 
 impl fmt::Display for CredentialReport {
@@ -222,7 +244,7 @@ impl fmt::Display for ReportedCandidate {
             write!(f, ", {}", self.kind)?;
         }
         write!(f, ": {}", self.outcome)?;
-        match (self.status, &self.code) {
+        match (self.status, self.code.as_deref().or(self.reason)) {
             (Some(status), Some(code)) => write!(f, " ({status} {code})")?,
             (Some(status), None) => write!(f, " ({status})")?,
             (None, Some(code)) => write!(f, " ({code})")?,

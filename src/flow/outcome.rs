@@ -46,7 +46,7 @@ impl Entry {
 impl From<&Entry> for OutcomeEntry {
     fn from(entry: &Entry) -> Self {
         let (result, reason) = match &entry.state {
-            State::Stored(_) => ("stored", String::new()),
+            State::Stored(stored) => ("stored", stored.refused.join("; ")),
             State::Present => ("present", String::new()),
             State::Skipped(reason) => ("skipped", (*reason).to_owned()),
             State::Failed(error) => ("failed", chain(error)),
@@ -88,8 +88,13 @@ impl Outcome {
         self.failures().next().is_none()
     }
 
-    /// Whether at least one signature is in place.
-    pub fn has_signature(&self) -> bool {
+    /// Whether images were named, none of them in a way that can be used, and nothing else was signed: not what was
+    /// asked for.
+    pub fn is_unusable(&self) -> bool {
+        !self.unusable.is_empty() && !self.has_signature()
+    }
+
+    fn has_signature(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry.state, State::Stored(_) | State::Present))
     }
 }

@@ -204,7 +204,10 @@ impl Store for Tags {
             if layers.iter().all(|layer| list.contains(layer)) { Ok(()) } else { Err(contended(place)) }
         };
         round.retry(policy()).when(|error| matches!(error, Error::Contended { .. })).await?;
-        Ok(Stored { credential: self.session.push_credential(repository).await, ..Stored::default() })
+        let report = self.session.push_report(repository).await;
+        let (credential, refused) =
+            report.map(|report| (report.annotation(), report.refused())).unwrap_or_default();
+        Ok(Stored { credential, refused, ..Stored::default() })
     }
 }
 

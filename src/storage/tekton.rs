@@ -100,6 +100,6 @@ impl Store for Annotations {
             (annotation("chain", short_key), String::new()),
         ]);
         self.reserve(&annotations)?;
-        Ok(Stored { annotations, credential: None })
+        Ok(Stored { annotations, ..Stored::default() })
     }
 }

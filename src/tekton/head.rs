@@ -87,6 +87,11 @@ impl RunHead {
         RunKey { kind, namespace, name, uid }
     }
 
+    /// Its identity.
+    pub fn uid(&self) -> &str {
+        &self.metadata.uid
+    }
+
     /// Its namespace.
     pub fn namespace(&self) -> &str {
         &self.metadata.namespace

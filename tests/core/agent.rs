@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Event};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::release;
-use crate::support::{Access, Cluster, Completion, Cosign, Crane, Hallmark, KeyPair, PushedImage};
+use crate::support::{
+    Access, Cluster, Completion, Cosign, Crane, Hallmark, KeyPair, PushedImage, eventually,
+};
 
 /// How long a test waits for a signature before it fails.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -78,11 +80,16 @@ impl Agent {
         self.start_as(&kubeconfig, more)
     }
 
-    fn start_as(&self, kubeconfig: &std::path::Path, more: &[&str]) -> Hallmark {
+    /// The same with the rights of somebody else.
+    pub fn start_as(&self, kubeconfig: &std::path::Path, more: &[&str]) -> Hallmark {
         let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
         let (kubeconfig, keys) = (text(kubeconfig), text(self.keys.path()));
         let mut arguments =
             vec!["controller", "--namespace", &self.namespace, "--system-namespace", &self.namespace];
+        // A container that restarts keeps the name of its pod.
+        if !more.contains(&"--replica") {
+            arguments.extend(["--replica", "agent"]);
+        }
         arguments.extend(["--kubeconfig", &kubeconfig, "--signing-secrets", &keys]);
         arguments.extend([
             "--health-address",
@@ -130,15 +137,56 @@ impl Agent {
 
     /// Every Event on objects of the namespace, as `reason: message`.
     pub async fn events(&self) -> Vec<String> {
-        let events = Api::<k8s_openapi::api::core::v1::Event>::namespaced(
-            self.cluster.client().await,
-            &self.namespace,
-        );
-        let list = events.list(&kube::api::ListParams::default()).await.unwrap();
-        let shown = |event: k8s_openapi::api::core::v1::Event| {
+        let shown = |event: Event| {
             format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default())
         };
-        list.into_iter().map(shown).collect()
+        self.event_objects().await.into_iter().map(shown).collect()
+    }
+
+    /// The same, whole.
+    pub async fn event_objects(&self) -> Vec<Event> {
+        let events = Api::<Event>::namespaced(self.cluster.client().await, &self.namespace);
+        events.list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Waits for an Event that holds every one of these texts.
+    pub async fn event(&self, texts: &[&str]) -> String {
+        let started = Instant::now();
+        loop {
+            let events = self.events().await;
+            if let Some(event) = events.iter().find(|event| texts.iter().all(|text| event.contains(text))) {
+                return event.clone();
+            }
+            assert!(started.elapsed() < SOON, "no Event has all of {texts:?}: {events:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Every annotation of a TaskRun of this agent's.
+    pub async fn annotations(&self, name: &str) -> BTreeMap<String, String> {
+        let runs = self.cluster.task_runs(&self.namespace).await;
+        runs.get(name).await.unwrap().metadata.annotations.unwrap_or_default()
+    }
+
+    /// The names and marks of all TaskRuns.
+    pub async fn marks(&self) -> BTreeMap<String, Option<String>> {
+        let runs = self.cluster.task_runs(&self.namespace).await.list(&ListParams::default()).await.unwrap();
+        let mark = |run: DynamicObject| {
+            let mark = run.metadata.annotations.and_then(|mut all| all.remove("chains.tekton.dev/signed"));
+            (run.metadata.name.unwrap(), mark)
+        };
+        runs.into_iter().map(mark).collect()
+    }
+
+    /// Waits until every TaskRun is marked, and fails unless all marks are `true`.
+    pub async fn all_signed(&self, limit: Duration) {
+        let marks = eventually("every run is marked", limit, async || {
+            let marks = self.marks().await;
+            marks.values().all(Option::is_some).then_some(marks)
+        })
+        .await;
+        let wrong: Vec<_> = marks.iter().filter(|(_, mark)| mark.as_deref() != Some("true")).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
     }
 }
 

@@ -77,6 +77,14 @@ async fn the_demo_shows_every_step_and_ends_well() {
 }
 
 #[tokio::test]
+async fn a_proxy_in_the_environment_is_not_asked_for_this_machine() {
+    let proxy = "http://127.0.0.1:1";
+    Hallmark::run(&["demo"], &[("HTTP_PROXY", proxy), ("http_proxy", proxy), ("ALL_PROXY", proxy)])
+        .await
+        .succeeded();
+}
+
+#[tokio::test]
 async fn what_others_put_into_the_directory_is_not_overwritten() {
     let place = tempfile::tempdir().unwrap();
     std::fs::write(place.path().join("x509.pem"), "precious").unwrap();
@@ -138,11 +146,11 @@ async fn the_printed_commands_pass_and_with_another_key_they_fail() {
     assert_eq!(signed.matches(" present ").count(), 2, "{signed}");
     assert_eq!(signed.matches(" stored ").count(), 0, "{signed}");
 
-    let other =
-        Cosign::new(&Access { host: String::new(), ca: None, login: None }).generate_key_pair("other").await;
+    let stranger = Cosign::new(&Access { host: String::new(), ca: None, login: None });
+    let other = stranger.generate_key_pair("other").await;
+    std::fs::copy(&other.public, demo.home().join("other.pub")).unwrap();
     for command in [verify, attestation] {
         let changed = command.replace("hallmark-demo/cosign.pub", "other.pub");
-        std::fs::copy(&other.public, demo.home().join("other.pub")).unwrap();
         let refused = shell(&demo, &[export, &changed]).await.failed();
         assert!(refused.stderr.contains("signature"), "{}", refused.stderr);
     }

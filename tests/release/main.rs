@@ -187,11 +187,11 @@ fn the_rights_are_these_and_no_others() {
     );
     assert_eq!(
         rights("Role", "tekton-chains-leader-election"),
-        ["coordination.k8s.io/leases[]: get create update patch"]
+        ["coordination.k8s.io/leases[]: create patch list delete"]
     );
     assert_eq!(
         rights("Role", "tekton-chains-controller"),
-        ["/configmaps[chains-config]: get list watch", "/secrets[signing-secrets]: get"]
+        ["/configmaps[chains-config]: get", "/secrets[signing-secrets]: get"]
     );
     assert_eq!(rights("Role", "tekton-chains-info"), ["/configmaps[chains-info]: get"]);
 }

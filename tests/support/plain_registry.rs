@@ -2,11 +2,12 @@
 
 use std::process::Command;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::binary::binary;
 use super::process::{Server, free_port, start};
-use super::{Access, http_client};
+use super::{Access, PushedImage, http_client};
 
 /// A running plain registry.
 #[derive(Debug)]
@@ -40,6 +41,38 @@ impl PlainRegistry {
     /// How clients reach it.
     pub fn access(&self) -> Access {
         Access { host: self.host.clone(), ca: None, login: None }
+    }
+
+    /// Puts an image there without a process of its own, for tests with hundreds of them.
+    pub async fn put_image(&self, repository: &str) -> PushedImage {
+        let mut content = [0; 16];
+        aws_lc_rs::rand::fill(&mut content).unwrap();
+        let empty = format!("sha256:{}", "4".repeat(64));
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": kind, "layers": [],
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": empty, "size": 2},
+            "annotations": {"content": hex::encode(content)},
+        });
+        let url = format!("http://{}/v2/{repository}/manifests/latest", self.host);
+        let put = http_client(None).put(url).header("Content-Type", kind).body(manifest.to_string());
+        let answer = put.send().await.unwrap().error_for_status().unwrap();
+        let digest = answer.headers()["docker-content-digest"].to_str().unwrap().to_owned();
+        PushedImage { repository: format!("{}/{repository}", self.host), digest }
+    }
+
+    /// How many layers lie under the tag that cosign keeps something of an image under.
+    pub async fn layers(&self, image: &PushedImage, suffix: &str) -> usize {
+        let tag = image.cosign_tag(suffix);
+        let path = tag.strip_prefix(&format!("{}/", self.host)).unwrap();
+        let (repository, tag) = path.rsplit_once(':').unwrap();
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.host);
+        let answer = http_client(None).get(url).send().await.unwrap();
+        if answer.status() == 404 {
+            return 0;
+        }
+        let manifest: Value = answer.error_for_status().unwrap().json().await.unwrap();
+        manifest["layers"].as_array().unwrap().len()
     }
 
     /// `METHOD PATH` of every request so far, less those of the start.

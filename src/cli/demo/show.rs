@@ -127,7 +127,7 @@ impl Show {
     pub(super) fn kept(self, world: &World, elapsed: Duration) -> Step {
         let open = "The registry runs until Ctrl-C. To look closer, in another terminal here:";
         let mut lines = vec![self.style.bold(&format!("Done in {:.2} s. {open}", elapsed.as_secs_f64()))];
-        lines.extend(commands(world, &program()).map(|line| format!("   {line}")));
+        lines.extend(commands(world, &program()).iter().map(|line| format!("   {line}")));
         lines.push(
             self.why("reader's login is enough to verify; signing again finds both in place, adds nothing"),
         );
@@ -156,14 +156,13 @@ impl Show {
         match line {
             _ if is("used") => self.style.good(line),
             _ if is("denied") || is("rejected") => self.style.bad(line),
-            _ if is("not-tried") => self.style.faint(line),
             _ => line.to_owned(),
         }
     }
 }
 
 /// Commands that work as they stand while the registry runs. A pull-only login is enough to verify.
-fn commands(world: &World, program: &str) -> impl Iterator<Item = String> + use<> {
+fn commands(world: &World, program: &str) -> [String; 8] {
     let file = |name: &str| quoted(&world.file(name));
     let (key, image) = (file(PUBLIC_KEY), world.image());
     [
@@ -176,7 +175,6 @@ fn commands(world: &World, program: &str) -> impl Iterator<Item = String> + use<
         format!("{program} sign --key {} \\", file(PRIVATE_KEY)),
         format!("  -f {} -f {}", file(RUN), file(ACCOUNT)),
     ]
-    .into_iter()
 }
 
 /// The program as it was started, so that the commands work where it lies in no `PATH`.

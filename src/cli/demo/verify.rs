@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::world::Account;
 use crate::artifact::image::Image;
-use crate::client::http::{self, BodyError};
+use crate::client::http::{self, BodyError, Clients, SetupError, Transport};
 
 /// Nothing that the demo pushes is nearly as large.
 const MAX_BODY: usize = 1024 * 1024;
@@ -60,6 +60,8 @@ pub(super) enum VerifyError {
     Encoding(&'static str, #[source] base64::DecodeError),
     #[error("{0} does not verify")]
     Signature(&'static str),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     #[error("the public key is no P-256 key in PEM")]
     Key,
     #[error("{0}")]
@@ -73,7 +75,7 @@ pub(super) async fn pull(
     image: &Image,
 ) -> Result<Pulled, VerifyError> {
     let path = image.repository.path();
-    let http = http::client(false).map_err(|error| VerifyError::Unreachable(path.to_owned(), error))?;
+    let http = Clients::default().of(&Transport::default())?;
     let remote = Remote { registry, path, token: String::new(), http };
     let token = remote.token(reader).await?;
     let remote = Remote { token, ..remote };

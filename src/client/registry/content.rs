@@ -119,7 +119,7 @@ impl Session {
         if response.status().is_success() { Ok(()) } else { Err(refused(&request, response).await) }
     }
 
-    async fn request(
+    pub(super) async fn request(
         &self,
         target: &Target,
         method: Method,
@@ -146,7 +146,7 @@ fn push(repository: &Repository) -> Target {
     Target { repository: repository.clone(), operation: Operation::Push }
 }
 
-fn any_manifest() -> HeaderValue {
+pub(super) fn any_manifest() -> HeaderValue {
     let types = [
         OCI_IMAGE_MEDIA_TYPE,
         OCI_IMAGE_INDEX_MEDIA_TYPE,
@@ -173,7 +173,7 @@ fn upload(first: &Request, response: &Response, digest: Digest, content: Bytes) 
     })
 }
 
-fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
@@ -187,7 +187,7 @@ fn malformed(request: &Request, reason: &'static str) -> Error {
 }
 
 /// An answer that is neither success nor about authorisation, with the registry's own code and message.
-async fn refused(request: &Request, response: Response) -> Error {
+pub(super) async fn refused(request: &Request, response: Response) -> Error {
     let (action, host, status) = (request.action.clone(), host_of(&request.url), response.status());
     let (code, message) = match bounded::body(response, MAX_ERROR).await {
         Ok(content) => said(&content),

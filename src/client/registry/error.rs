@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::artifact::image::Image;
-use crate::client::http::BodyError;
+use crate::client::http::{BodyError, ForbiddenAddress, SetupError};
 use crate::client::token::TokenError;
 use crate::credential::CredentialReport;
 use crate::error::{About, Class, Diagnose};
@@ -18,8 +18,16 @@ use crate::error::{About, Class, Diagnose};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The HTTP client cannot be built.
-    #[error("cannot set up TLS")]
-    Setup(#[source] reqwest::Error),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// A host that nobody's registry is.
+    #[error("cannot {action}: {source}")]
+    Forbidden {
+        /// What was attempted.
+        action: String,
+        /// The host.
+        source: ForbiddenAddress,
+    },
     /// No connection, no answer in time, or a 5xx.
     #[error("cannot {action}: {host} does not answer{}", Status(*.status))]
     Unavailable {
@@ -120,6 +128,16 @@ pub enum Error {
     },
 }
 
+/// The key to set; only the catch-all table can name a host with a port or an address.
+fn tls_hint(host: &str) -> String {
+    let named = !host.contains([':', '[']) && host.parse::<std::net::IpAddr>().is_err();
+    let table = if named { format!("{host}.") } else { ".".to_owned() };
+    format!(
+        "set registries.{table:?}.ca-certs in the registry configuration file to the CA of {host}, \
+         or insecure-skip-verify if it has none"
+    )
+}
+
 struct Status(Option<StatusCode>);
 
 impl fmt::Display for Status {
@@ -146,6 +164,7 @@ impl Diagnose for Error {
             | Self::Throttled { .. }
             | Self::Body { source: BodyError::Broken(_), .. } => Class::Temporary,
             Self::NoImage { .. } => Class::Absent,
+            Self::Forbidden { .. } => Class::Permanent,
             Self::Keychain { source, .. } => source.class(),
             Self::Token { source, .. } => source.class(),
             Self::Setup(_)
@@ -162,6 +181,7 @@ impl Diagnose for Error {
             Self::Unavailable { .. } => "registry_away",
             Self::Throttled { .. } => "registry_throttled",
             Self::Setup(_) | Self::Tls { .. } => "registry_tls",
+            Self::Forbidden { .. } => "registry_forbidden",
             Self::Denied { .. } => "registry_denied",
             Self::Keychain { source, .. } => source.label(),
             Self::Token { source, .. } => source.label(),
@@ -174,9 +194,11 @@ impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Denied { report, .. } => Some(report.hint()),
-            Self::Tls { host, .. } => Some(format!(
-                "give the agent the CA of {host} (SSL_CERT_FILE), or set storage.oci.repository.insecure if it has none"
-            )),
+            Self::Tls { host, .. } => Some(tls_hint(host)),
+            Self::Forbidden { .. } => Some(
+                "no registry is at a link-local or metadata address: correct the name of the image"
+                    .to_owned(),
+            ),
             Self::NoImage { .. } => Some(
                 "check that the task pushed it and that its results name the digest that was pushed"
                     .to_owned(),

@@ -9,29 +9,37 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use url::Url;
 
 use super::error::Error;
-use super::transport::{Request, Transport};
+use super::transport::{Request, Wire};
 use crate::client::challenge::Challenge;
+use crate::client::http::{Transport, cause};
+use crate::credential::registry_config::Trust;
 
 /// How long https may take to answer before plain http, where that is allowed, is believed.
 const HTTPS_FIRST: Duration = Duration::from_secs(2);
-const HEAD_START: Duration = Duration::from_millis(300);
 
-/// All hosts that this process has spoken to.
+/// More hosts than this are not remembered: tenants choose their names.
+const CAPACITY: usize = 1024;
+
+/// The hosts that this process has spoken to.
 #[derive(Default)]
-pub(super) struct Hosts(Mutex<HashMap<(String, bool), Arc<Host>>>);
+pub(super) struct Hosts(Mutex<HashMap<(String, Transport), Arc<Host>>>);
 
 impl Hosts {
-    /// `insecure` hosts are other hosts: what is tolerated there must not leak into checked connections.
-    pub(super) fn host(&self, name: &str, insecure: bool) -> Arc<Host> {
+    /// A host that is reached in another way is another host: what is tolerated there must not leak into checked
+    /// connections.
+    pub(super) fn host(&self, name: &str, transport: Transport) -> Arc<Host> {
         let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let host = hosts.entry((name.to_owned(), insecure)).or_insert_with(|| {
+        if hosts.len() >= CAPACITY {
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
+        let host = hosts.entry((name.to_owned(), transport.clone())).or_insert_with(|| {
             Arc::new(Host {
                 name: name.to_owned(),
-                insecure,
+                transport,
                 known: tokio::sync::Mutex::new(None),
                 takes_one_request: AtomicBool::new(true),
             })
@@ -42,7 +50,7 @@ impl Hosts {
 
 pub(super) struct Host {
     pub(super) name: String,
-    pub(super) insecure: bool,
+    transport: Transport,
     known: tokio::sync::Mutex<Option<Known>>,
     takes_one_request: AtomicBool,
 }
@@ -55,28 +63,28 @@ pub(super) struct Known {
     pub address: Option<IpAddr>,
     /// Whether it has asked for authentication.
     pub asked: bool,
-    /// How it wants to be authenticated; empty while it has not asked.
+    /// How it wants to be authenticated, without scopes; empty while it has not asked.
     pub challenges: Vec<Challenge>,
 }
 
 impl Host {
     /// What is known; asks the host when that is nothing.
-    pub(super) async fn known(&self, transport: &Transport) -> Result<Known, Error> {
+    pub(super) async fn known(&self, wire: Wire<'_>) -> Result<Known, Error> {
         let mut known = self.known.lock().await;
         if known.is_none() {
-            *known = Some(self.ask(transport).await?);
+            *known = Some(self.ask(wire).await?);
         }
         known.clone().ok_or_else(|| self.malformed("no answer"))
     }
 
     /// Asks the host anew, whatever is known: for probes.
-    pub(super) async fn look(&self, transport: &Transport) -> Result<(), Error> {
-        self.ask(transport).await.map(|_| ())
+    pub(super) async fn look(&self, wire: Wire<'_>) -> Result<(), Error> {
+        self.ask(wire).await.map(|_| ())
     }
 
     /// Takes over the challenges of a later 401.
-    pub(super) async fn challenged(&self, headers: &HeaderMap) {
-        let challenges = Challenge::parse_all(headers);
+    pub(super) async fn challenged(&self, challenges: &[Challenge]) {
+        let challenges: Vec<_> = challenges.iter().cloned().map(Challenge::without_scope).collect();
         if let Some(known) = self.known.lock().await.as_mut().filter(|_| !challenges.is_empty()) {
             (known.asked, known.challenges) = (true, challenges);
         }
@@ -92,36 +100,52 @@ impl Host {
         self.takes_one_request.store(false, Ordering::Relaxed);
     }
 
-    async fn ask(&self, transport: &Transport) -> Result<Known, Error> {
-        let https = self.ping(transport, "https");
-        if !(self.insecure || may_be_plain(&self.name)) {
+    /// Whether nothing is checked there.
+    pub(super) fn is_insecure(&self) -> bool {
+        self.transport.trust == Trust::Insecure
+    }
+
+    async fn ask(&self, wire: Wire<'_>) -> Result<Known, Error> {
+        let https = self.ping(wire, "https");
+        if !self.may_be_plain() {
             return https.await;
         }
-        let http = async {
-            sleep(HEAD_START).await;
-            self.ping(transport, "http").await
-        };
-        tokio::pin!(http);
         match timeout(HTTPS_FIRST, https).await {
-            Ok(Ok(known)) => Ok(known),
             // A certificate that is not trusted is an answer: falling back would undo the check.
-            Ok(Err(error @ Error::Tls { .. })) if !speaks_no_tls(&error) => Err(error),
-            Ok(Err(_)) => self.ping(transport, "http").await,
-            Err(_) => http.await,
+            Ok(Err(error)) if !speaks_no_tls(&error) => Err(error),
+            Ok(Ok(known)) => Ok(known),
+            Ok(Err(_)) | Err(_) => self.ping(wire, "http").await,
         }
     }
 
-    async fn ping(&self, transport: &Transport, scheme: &str) -> Result<Known, Error> {
+    /// Authorities in the registry configuration, even none, are a demand for TLS.
+    fn may_be_plain(&self) -> bool {
+        match self.transport.trust {
+            Trust::Insecure => true,
+            Trust::Only(_) => false,
+            Trust::System => may_be_plain(&self.name),
+        }
+    }
+
+    async fn ping(&self, wire: Wire<'_>, scheme: &str) -> Result<Known, Error> {
         let base =
             Url::parse(&format!("{scheme}://{}/", self.name)).map_err(|_| self.malformed("no host name"))?;
         let url = base.join("v2/").map_err(|_| self.malformed("no host name"))?;
         let action = format!("reach registry {}", self.name);
+        // The address of a proxy says nothing about the registry.
+        let direct = self.transport.proxy(&url).is_none();
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         let request = Request { action, method: Method::GET, home: base.clone(), url, headers, body };
-        let response = transport.send(self.insecure, &request, None).await?;
+        let response = wire.send(&request, None).await?;
+        // A server that wants TLS says 400 to plain text; it was merely not up when https was tried.
+        if scheme == "http" && response.status() == StatusCode::BAD_REQUEST {
+            let (action, host, status) = (request.action, self.name.clone(), Some(response.status()));
+            return Err(Error::Unavailable { action, host, status, source: None });
+        }
         let asked = response.status() == StatusCode::UNAUTHORIZED;
         let challenges = if asked { Challenge::parse_all(response.headers()) } else { Vec::new() };
-        let address = response.remote_addr().map(|address| address.ip());
+        let challenges = challenges.into_iter().map(Challenge::without_scope).collect();
+        let address = response.remote_addr().filter(|_| direct).map(|address| address.ip());
         Ok(Known { base, address, asked, challenges })
     }
 
@@ -130,18 +154,10 @@ impl Host {
     }
 }
 
-/// A server that answered in plain text where TLS was expected.
+/// Nobody there, or a server that answered in plain text where TLS was expected.
 fn speaks_no_tls(error: &Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
-        if let Some(tls) = tls {
-            return matches!(tls, rustls::Error::InvalidMessage(_));
-        }
-        cause = error.source();
-    }
-    false
+    matches!(error, Error::Unavailable { status: None, .. })
+        || matches!(cause(error), Some(rustls::Error::InvalidMessage(_)))
 }
 
 /// Hosts for which plain http is a known practice (credentials specification §0): loopback, private addresses

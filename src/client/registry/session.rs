@@ -12,18 +12,22 @@ use futures::future::{BoxFuture, Shared as SharedFuture};
 use jiff::Timestamp;
 use reqwest::Response;
 use tokio::sync::Mutex as AsyncMutex;
+use url::Url;
 
 use super::content::said;
 use super::error::Error;
 use super::host::{Host, Known, is_loopback};
-use super::tokens::TokenKey;
-use super::transport::Request;
+use super::round::another;
+use super::route::Routes;
+use super::tokens::{Held, TokenKey};
+use super::transport::{Request, Wire};
 use super::trial::{Refusal, Standing, Trial};
 use super::{Registry, TagLock};
 use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
 use crate::client::http;
-use crate::client::token::{self, Authorization, Scope, TokenError, TokenRequest};
+use crate::client::token::{self, Scope, TokenError, TokenRequest};
+use crate::credential::registry_config::RegistryConfig;
 use crate::credential::{Candidate, Credential, Keychain};
 use crate::credential::{CredentialReport, Operation, Outcome, Target};
 use crate::error::Diagnose;
@@ -40,12 +44,13 @@ pub struct Session {
     pub(super) registry: Registry,
     namespace: String,
     insecure: bool,
+    routes: Routes,
     keychain: KeychainFuture,
     trials: Mutex<HashMap<Target, Arc<AsyncMutex<Trial>>>>,
 }
 
 /// How it went with what the trial offered.
-enum Answer {
+pub(super) enum Answer {
     /// Whatever the registry said, it was not about authorisation.
     Accepted(Response),
     /// The candidate does not serve.
@@ -59,7 +64,14 @@ impl Session {
     /// http (`storage.oci.repository.insecure`).
     pub fn new(registry: &Registry, namespace: &str, insecure: bool, keychain: KeychainFuture) -> Self {
         let (registry, namespace) = (registry.clone(), namespace.to_owned());
-        Self { registry, namespace, insecure, keychain, trials: Mutex::default() }
+        let routes = Routes::new(Arc::default(), insecure);
+        Self { registry, namespace, insecure, routes, keychain, trials: Mutex::default() }
+    }
+
+    /// The same session under a registry configuration: authorities and proxies for each host (§4).
+    pub fn with_config(mut self, config: &Arc<RegistryConfig>) -> Self {
+        self.routes = Routes::new(Arc::clone(config), self.insecure);
+        self
     }
 
     /// The lock of one tag, shared by all sessions of the process.
@@ -77,19 +89,20 @@ impl Session {
         reports
     }
 
-    /// The credential with which pushes to `repository` were accepted, as a person would name it.
-    pub async fn push_credential(&self, repository: &Repository) -> Option<String> {
+    /// How it went with the credentials for pushes to `repository`, if it asked for any.
+    pub async fn push_report(&self, repository: &Repository) -> Option<CredentialReport> {
         let target = Target { repository: repository.clone(), operation: Operation::Push };
         let trial = self.trials().get(&target).cloned()?;
-        trial.lock().await.report()?.annotation()
+        trial.lock().await.report().cloned()
     }
 
     pub(super) fn host(&self, repository: &Repository) -> Arc<Host> {
-        self.registry.0.hosts.host(repository.registry(), self.insecure)
+        let name = repository.registry();
+        self.registry.0.hosts.host(name, self.routes.home(name))
     }
 
     pub(super) async fn known(&self, host: &Host) -> Result<Known, Error> {
-        host.known(&self.registry.0.transport).await
+        host.known(self.wire()).await
     }
 
     /// Sends `request` for `target` with whatever credential the registry accepts.
@@ -115,27 +128,27 @@ impl Session {
                     trial.accept(&standing);
                     return Ok(response);
                 }
-                (Answer::Challenged, _) => trial.begin(&self.keychain(request).await?),
+                (Answer::Challenged, _) => trial.begin(&self.keychain(&request.action).await?),
                 (Answer::Refused(_), Standing::Exhausted) => return Err(denied(request, &trial)),
                 (Answer::Refused(refusal), _) => trial.refuse(&standing, refusal),
             }
         }
     }
 
-    async fn offer_nothing(&self, target: &Target, request: &Request) -> Result<Answer, Error> {
+    pub(super) async fn offer_nothing(&self, target: &Target, request: &Request) -> Result<Answer, Error> {
         let host = self.host(&target.repository);
         if self.known(&host).await?.asked {
             return Ok(Answer::Challenged);
         }
-        let response = self.registry.0.transport.send(self.insecure, request, None).await?;
+        let response = self.wire().send(request, None).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(Answer::Accepted(response));
         }
-        host.challenged(response.headers()).await;
+        host.challenged(&Challenge::parse_all(response.headers())).await;
         Ok(Answer::Challenged)
     }
 
-    async fn offer(
+    pub(super) async fn offer(
         &self,
         target: &Target,
         request: &Request,
@@ -151,24 +164,28 @@ impl Session {
             }));
         }
         let key = self.token_key(target, candidate);
-        // A second round, with a fresh token, is for tokens that expired or lack a scope which the registry names.
+        let (mut challenges, scope) = (known.challenges, scope_of(target));
         for last in [false, true] {
-            let authorization = match self.authorize(target, candidate, &host, &key).await? {
-                Ok(authorization) => authorization,
+            let held = match self.authorize(target, candidate, &host, &challenges, &key).await? {
+                Ok(held) => held,
                 Err(error) => return refused_token(request, error),
             };
-            let response =
-                self.registry.0.transport.send(self.insecure, request, Some(&authorization.header)).await?;
-            match response.status() {
-                StatusCode::UNAUTHORIZED if !last => {
-                    self.registry.0.tokens.forget(&key);
-                    host.challenged(response.headers()).await;
-                }
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    return Ok(Answer::Refused(refusal(response).await));
-                }
-                _ => return Ok(Answer::Accepted(response)),
+            let header = &held.authorization.header;
+            let response = self.wire().send(request, Some(header)).await?;
+            if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                return Ok(Answer::Accepted(response));
             }
+            // What was refused now is not offered again by a later run.
+            self.registry.0.tokens.forget(&key);
+            let asked = Challenge::parse_all(response.headers());
+            host.challenged(&asked).await;
+            if last
+                || response.status() == StatusCode::FORBIDDEN
+                || !another(&held, &asked, &challenges, &scope)
+            {
+                return Ok(Answer::Refused(refusal(response).await));
+            }
+            challenges = asked;
         }
         Ok(Answer::Refused(Refusal::default()))
     }
@@ -178,35 +195,41 @@ impl Session {
         target: &Target,
         candidate: &Candidate,
         host: &Host,
+        challenges: &[Challenge],
         key: &TokenKey,
-    ) -> Result<Result<Arc<Authorization>, TokenError>, Error> {
+    ) -> Result<Result<Held, TokenError>, Error> {
         let (known, now) = (self.known(host).await?, Timestamp::now());
-        let push = target.operation == Operation::Push;
         let request = TokenRequest {
-            challenges: &known.challenges,
+            challenges,
             registry: target.repository.registry(),
             registry_is_plain_http: known.base.scheme() == "http",
             registry_address: known.address,
-            scopes: &[Scope { path: target.repository.path().to_owned(), push }],
+            scopes: &[scope_of(target)],
             credential: &candidate.credential,
             password_grant: false,
         };
-        let http = self.registry.0.transport.http(self.insecure);
-        Ok(self.registry.0.tokens.obtain(key.clone(), now, token::exchange(http, &request, now)).await)
+        let wire = self.wire();
+        let dial = |realm: &Url, from| wire.realm_client(realm, &known.base, from);
+        Ok(self.registry.0.tokens.obtain(key.clone(), now, token::exchange(&dial, &request, now)).await)
+    }
+
+    fn wire(&self) -> Wire<'_> {
+        Wire { clients: &self.registry.0.clients, routes: &self.routes }
     }
 
     fn token_key(&self, target: &Target, candidate: &Candidate) -> TokenKey {
         TokenKey {
             namespace: self.namespace.clone(),
             candidate: candidate.provenance.clone(),
+            credential: Arc::clone(&candidate.credential),
             registry: target.repository.registry().to_owned(),
             scope: format!("{}:{}", target.repository.path(), target.operation),
         }
     }
 
-    async fn keychain(&self, request: &Request) -> Result<Arc<Keychain>, Error> {
+    pub(super) async fn keychain(&self, action: &str) -> Result<Arc<Keychain>, Error> {
         let keychain = self.keychain.clone().await;
-        keychain.map_err(|source| Error::Keychain { action: request.action.clone(), source })
+        keychain.map_err(|source| Error::Keychain { action: action.to_owned(), source })
     }
 
     fn trial(&self, target: &Target) -> Arc<AsyncMutex<Trial>> {
@@ -222,11 +245,15 @@ impl Session {
     }
 }
 
+fn scope_of(target: &Target) -> Scope {
+    Scope { path: target.repository.path().to_owned(), push: target.operation == Operation::Push }
+}
+
 /// Secrets go over plain http only to this machine, or where the operator said so.
 fn may_send(candidate: &Candidate, known: &Known, host: &Host) -> bool {
     *candidate.credential == Credential::Anonymous
         || known.base.scheme() == "https"
-        || host.insecure
+        || host.is_insecure()
         || is_loopback(&host.name)
 }
 

@@ -9,19 +9,26 @@ use jiff::Timestamp;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::client::token::Authorization;
-use crate::credential::Provenance;
+use crate::credential::{Credential, Provenance};
 
 /// More tokens than this are not kept: the oldest exchanges are repeated instead.
 const CAPACITY: usize = 4096;
 
-/// What a token belongs to. The candidate's identity contains the version of its Secret, so that a repaired
-/// Secret never meets a token of the old one.
+/// What a token belongs to. The credential itself is part of it, so that a repaired Secret or file never meets a
+/// token of the old one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct TokenKey {
     pub namespace: String,
     pub candidate: Provenance,
+    pub credential: Arc<Credential>,
     pub registry: String,
     pub scope: String,
+}
+
+/// A token, and whether it was obtained before it was asked for now.
+pub(super) struct Held {
+    pub authorization: Arc<Authorization>,
+    pub remembered: bool,
 }
 
 type Slot = Arc<AsyncMutex<Option<Arc<Authorization>>>>;
@@ -36,15 +43,15 @@ impl Tokens {
         key: TokenKey,
         now: Timestamp,
         exchange: impl Future<Output = Result<Authorization, E>>,
-    ) -> Result<Arc<Authorization>, E> {
+    ) -> Result<Held, E> {
         let slot = self.slot(key);
         let mut held = slot.lock().await;
         if let Some(token) = held.as_ref().filter(|token| token.refresh_at.is_none_or(|at| now < at)) {
-            return Ok(Arc::clone(token));
+            return Ok(Held { authorization: Arc::clone(token), remembered: true });
         }
         let token = Arc::new(exchange.await?);
         *held = Some(Arc::clone(&token));
-        Ok(token)
+        Ok(Held { authorization: token, remembered: false })
     }
 
     /// Forgets a token that the registry refused.

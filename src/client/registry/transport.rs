@@ -12,17 +12,22 @@ use reqwest::{Client, Response};
 use url::Url;
 
 use super::error::Error;
-use crate::client::http;
+use super::route::Routes;
+use crate::client::address::AddressClass;
+use crate::client::http::{self as dial, Clients, ForbiddenAddress, SetupError};
 use crate::client::retry_after::retry_after;
+use crate::credential::registry_config::Trust;
 
 /// Redirects that are followed for one request.
 const MAX_REDIRECTS: usize = 10;
 /// A longer `Retry-After` is not waited for here: the run comes back when the time has come.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-pub(super) struct Transport {
-    strict: Client,
-    insecure: Client,
+/// Sends the requests of one session over the connections of the process.
+#[derive(Clone, Copy)]
+pub(super) struct Wire<'a> {
+    pub(super) clients: &'a Clients,
+    pub(super) routes: &'a Routes,
 }
 
 /// One request; it can be sent again.
@@ -38,22 +43,10 @@ pub(super) struct Request {
     pub body: Bytes,
 }
 
-impl Transport {
-    pub(super) fn new() -> Result<Self, Error> {
-        Ok(Self {
-            strict: http::client(false).map_err(Error::Setup)?,
-            insecure: http::client(true).map_err(Error::Setup)?,
-        })
-    }
-
-    pub(super) fn http(&self, insecure: bool) -> &Client {
-        if insecure { &self.insecure } else { &self.strict }
-    }
-
+impl Wire<'_> {
     /// Sends a request and returns any answer below 500 other than 408 and 429.
     pub(super) async fn send(
         &self,
-        insecure: bool,
         request: &Request,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response, Error> {
@@ -62,7 +55,7 @@ impl Transport {
             .with_max_delay(MAX_WAIT)
             .with_max_times(3)
             .with_jitter();
-        (|| self.follow(insecure, request, authorization))
+        (|| self.follow(request, authorization))
             .retry(policy)
             .when(passes_soon)
             .adjust(|error, delay| match error {
@@ -75,7 +68,6 @@ impl Transport {
     /// Sends a request and follows redirects of those that only read.
     async fn follow(
         &self,
-        insecure: bool,
         request: &Request,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response, Error> {
@@ -83,18 +75,17 @@ impl Transport {
         for _ in 0..MAX_REDIRECTS {
             // Credentials go to the registry's own host only (credentials specification §5.1).
             let authorization = authorization.filter(|_| url.origin() == request.home.origin());
-            let response = self.once(insecure, request, &url, authorization).await?;
+            let response = self.once(request, &url, authorization).await?;
             if !response.status().is_redirection() || !is_read(&request.method) {
                 return Ok(response);
             }
-            url = redirected(request, &url, &response)?;
+            url = self.redirected(request, &url, &response)?;
         }
         Err(malformed(request, "more than 10 redirects"))
     }
 
     async fn once(
         &self,
-        insecure: bool,
         request: &Request,
         url: &Url,
         authorization: Option<&HeaderValue>,
@@ -103,7 +94,9 @@ impl Transport {
         if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let sent = self.http(insecure).request(request.method.clone(), url.clone()).headers(headers);
+        dial::admit(url).map_err(|source| forbidden(request, source))?;
+        let client = self.clients.of(&self.routes.away(url, &request.home)).map_err(Error::Setup)?;
+        let sent = client.request(request.method.clone(), url.clone()).headers(headers);
         let response = sent
             .body(request.body.clone())
             .send()
@@ -125,6 +118,30 @@ impl Transport {
     }
 }
 
+impl Wire<'_> {
+    /// Leaves TLS only where nobody asked for any.
+    fn redirected(&self, request: &Request, from: &Url, response: &Response) -> Result<Url, Error> {
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let target = location.and_then(|location| from.join(location).ok());
+        let target = target.ok_or_else(|| malformed(request, "a redirect without a usable Location"))?;
+        let insecure = self.routes.home(&host_of(&request.home)).trust == Trust::Insecure;
+        if from.scheme() == "https" && target.scheme() != "https" && !insecure {
+            return Err(malformed(request, "a redirect from https to http"));
+        }
+        Ok(target)
+    }
+
+    /// The client for a token service that a registry at an address of class `from` named.
+    pub(super) fn realm_client(
+        &self,
+        realm: &Url,
+        home: &Url,
+        from: AddressClass,
+    ) -> Result<Client, SetupError> {
+        self.clients.of(&self.routes.away(realm, home).named_from(from))
+    }
+}
+
 /// A connection that was refused is not tried again at once: the controller probes the host for all runs.
 fn passes_soon(error: &Error) -> bool {
     match error {
@@ -141,14 +158,8 @@ fn is_read(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
 }
 
-fn redirected(request: &Request, from: &Url, response: &Response) -> Result<Url, Error> {
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-    let target = location.and_then(|location| from.join(location).ok());
-    let target = target.ok_or_else(|| malformed(request, "a redirect without a usable Location"))?;
-    if from.scheme() == "https" && target.scheme() != "https" {
-        return Err(malformed(request, "a redirect from https to http"));
-    }
-    Ok(target)
+fn forbidden(request: &Request, source: ForbiddenAddress) -> Error {
+    Error::Forbidden { action: request.action.clone(), source }
 }
 
 fn malformed(request: &Request, reason: &'static str) -> Error {
@@ -164,21 +175,11 @@ pub(super) fn host_of(url: &Url) -> String {
 /// Sorts a failure below HTTP: a TLS failure needs a person, everything else passes.
 pub(super) fn unreachable_host(action: &str, url: &Url, error: reqwest::Error) -> Error {
     let (action, host, source) = (action.to_owned(), host_of(url), error.without_url());
-    if is_tls(&source) {
+    if let Some(forbidden) = dial::cause::<ForbiddenAddress>(&source) {
+        Error::Forbidden { action, source: forbidden.clone() }
+    } else if dial::cause::<rustls::Error>(&source).is_some() {
         Error::Tls { action, host, source }
     } else {
         Error::Unavailable { action, host, status: None, source: Some(source) }
     }
-}
-
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

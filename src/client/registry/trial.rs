@@ -7,7 +7,7 @@ use crate::credential::{Candidate, Credential, Keychain};
 use crate::credential::{CredentialReport, Operation, Outcome, Target};
 
 /// More network trials than this per target and attempt look like an attack on an account.
-const MAX_TRIALS: usize = 8;
+pub(super) const MAX_TRIALS: usize = 8;
 
 /// Where the trial of one target stands.
 #[derive(Clone)]
@@ -71,14 +71,9 @@ impl Trial {
         self.settled
     }
 
-    /// The registry wants a credential: these are the candidates. Anonymous pushes are tried only when there is
-    /// nothing else (§1.4 rule 5).
+    /// The registry wants a credential: these are the candidates.
     pub(super) fn begin(&mut self, keychain: &Arc<Keychain>) {
-        let mut candidates = keychain.candidates(&self.target.repository);
-        let anonymous = |candidate: &Arc<Candidate>| *candidate.credential == Credential::Anonymous;
-        if self.target.operation == Operation::Push && !candidates.iter().all(anonymous) {
-            candidates.retain(|candidate| !anonymous(candidate));
-        }
+        let mut candidates = candidates(keychain, &self.target);
         candidates.truncate(MAX_TRIALS);
         self.report = Some(CredentialReport::new(keychain, &self.target, &candidates));
         self.candidates = candidates;
@@ -108,4 +103,14 @@ impl Trial {
     pub(super) fn report(&self) -> Option<&CredentialReport> {
         self.report.as_ref()
     }
+}
+
+/// The candidates in order. Anonymous pushes are tried only when there is nothing else (§1.4 rule 5).
+pub(super) fn candidates(keychain: &Keychain, target: &Target) -> Vec<Arc<Candidate>> {
+    let mut candidates = keychain.candidates(&target.repository);
+    let anonymous = |candidate: &Arc<Candidate>| *candidate.credential == Credential::Anonymous;
+    if target.operation == Operation::Push && !candidates.iter().all(anonymous) {
+        candidates.retain(|candidate| !anonymous(candidate));
+    }
+    candidates
 }

@@ -14,13 +14,14 @@ use zeroize::Zeroizing;
 use super::realm::{Fence, host_of};
 use super::reply::{Reply, unreached};
 use super::response::{self, Malformed, Token};
-use super::{Authorization, Scope, TOKEN_USER, TokenError, TokenRequest, header, login_of};
+use super::{Authorization, Dial, Scope, TOKEN_USER, TokenError, TokenRequest, header, login_of};
 use crate::client::challenge::Challenge;
+use crate::client::http::{ForbiddenAddress, cause};
 use crate::credential::{Credential, Login};
 
 /// One conversation with one token service.
 pub(super) struct Exchange<'a> {
-    http: &'a reqwest::Client,
+    dial: &'a Dial<'a>,
     request: &'a TokenRequest<'a>,
     challenge: &'a Challenge,
     fence: Fence<'a>,
@@ -30,14 +31,14 @@ pub(super) struct Exchange<'a> {
 
 impl<'a> Exchange<'a> {
     pub(super) fn new(
-        http: &'a reqwest::Client,
+        dial: &'a Dial<'a>,
         request: &'a TokenRequest<'a>,
         challenge: &'a Challenge,
         now: Timestamp,
     ) -> Result<Self, TokenError> {
         let fence = Fence::around(request.registry, request.registry_is_plain_http, request.registry_address);
         let realm = fence.admit(challenge.realm().unwrap_or_default())?;
-        Ok(Self { http, request, challenge, fence, realm, now })
+        Ok(Self { dial, request, challenge, fence, realm, now })
     }
 
     /// Asks for a token with whatever kind of credential there is.
@@ -110,14 +111,21 @@ impl<'a> Exchange<'a> {
     }
 
     async fn send_once(&self, outgoing: &Outgoing, url: &Url, entitled: bool) -> Result<Reply, TokenError> {
-        let mut request = self.http.request(outgoing.method.clone(), url.clone());
+        let client = (self.dial)(url, self.fence.class());
+        let client = client.map_err(|source| TokenError::Setup { host: host_of(url), source })?;
+        let mut request = client.request(outgoing.method.clone(), url.clone());
         if let Some(authorization) = outgoing.authorization.as_ref().filter(|_| entitled) {
             request = request.header(AUTHORIZATION, authorization);
         }
         if let Some(form) = &outgoing.form {
             request = request.header(CONTENT_TYPE, FORM).body(form.as_str().to_owned());
         }
-        let response = request.send().await.map_err(|error| unreached(host_of(url), error))?;
+        let response = request.send().await.map_err(|error| match cause::<ForbiddenAddress>(&error) {
+            Some(_) => self
+                .fence
+                .refuse(&host_of(url), "leads to an inner address that the registry itself does not have"),
+            None => unreached(host_of(url), error),
+        })?;
         Reply::read(host_of(url), response).await
     }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::client::http::SetupError;
 use crate::credential::Outcome;
 use crate::error::{Class, Diagnose};
 
@@ -72,6 +73,14 @@ pub enum TokenError {
         /// What happened.
         source: reqwest::Error,
     },
+    /// No client can be built for the token service.
+    #[error("cannot prepare a connection to token service {host}")]
+    Setup {
+        /// Which one.
+        host: String,
+        /// Why.
+        source: SetupError,
+    },
     /// An answer that is about neither the credential nor the right.
     #[error("token service {host} does not understand the request: {answer}")]
     Unexpected {
@@ -127,7 +136,7 @@ impl TokenError {
             Self::Expired { .. } => "expired",
             Self::RateLimited { .. } => "RateLimited",
             Self::Unavailable { .. } | Self::Unreachable { .. } => "Unavailable",
-            Self::Transport { .. } => "Transport",
+            Self::Transport { .. } | Self::Setup { .. } => "Transport",
             Self::Unexpected { .. } => "UnexpectedStatus",
             Self::UnsafeRealm { .. } => "UnsafeRealm",
             Self::NoChallenge { .. } => "NoChallenge",
@@ -166,6 +175,7 @@ impl Diagnose for TokenError {
             | Self::Denied403 { .. }
             | Self::Expired { .. }
             | Self::Transport { .. }
+            | Self::Setup { .. }
             | Self::Unexpected { .. }
             | Self::UnsafeRealm { .. }
             | Self::NoChallenge { .. }
@@ -180,7 +190,7 @@ impl Diagnose for TokenError {
             Self::Expired { .. } => "registry_token_expired",
             Self::RateLimited { .. } => "registry_rate_limited",
             Self::Unavailable { .. } | Self::Unreachable { .. } => "registry_unavailable",
-            Self::Transport { .. } => "registry_transport",
+            Self::Transport { .. } | Self::Setup { .. } => "registry_transport",
             Self::Unexpected { .. } => "registry_unexpected_status",
             Self::UnsafeRealm { .. } => "registry_unsafe_realm",
             Self::NoChallenge { .. } => "registry_no_challenge",

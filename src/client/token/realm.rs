@@ -28,6 +28,11 @@ impl<'a> Fence<'a> {
         Self { registry, origin, plain_http, class: address.map_or(spelled, AddressClass::of) }
     }
 
+    /// How far the registry itself reaches.
+    pub(super) fn class(&self) -> AddressClass {
+        self.class
+    }
+
     /// The realm as a URL that may be asked, less its userinfo, which would be sent as a credential.
     pub(super) fn admit(&self, realm: &str) -> Result<Url, TokenError> {
         let url = Url::parse(realm).map_err(|_| self.refuse("(not shown)", "is no URL"))?;

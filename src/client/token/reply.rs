@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::TokenError;
 use crate::client::answer;
+use crate::client::http::cause;
 use crate::client::retry_after::retry_after;
 use crate::credential::Credential;
 
@@ -91,24 +92,9 @@ async fn read_bounded(mut response: reqwest::Response) -> Result<(Zeroizing<Vec<
 /// A failure of TLS is a matter of settings, any other one passes. The URL is left out, for its query.
 pub(super) fn unreached(host: String, error: reqwest::Error) -> TokenError {
     let source = error.without_url();
-    if is_tls(&source) {
+    if cause::<rustls::Error>(&source).is_some() {
         TokenError::Transport { host, source }
     } else {
         TokenError::Unreachable { host, source }
     }
-}
-
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        // An I/O error gives the source of what it wraps as its own, and so passes over what it wraps.
-        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
-    }
-    false
 }

@@ -150,7 +150,8 @@ async fn exchange_with(
     challenges: &[Challenge],
     credential: &Credential,
 ) -> Result<Authorization, TokenError> {
-    exchange(&client(), &request(registry, challenges, &[push_to("sigs")], credential), now()).await
+    exchange(&|_, _| Ok(client()), &request(registry, challenges, &[push_to("sigs")], credential), now())
+        .await
 }
 
 fn basic() -> Credential {
@@ -214,7 +215,7 @@ async fn row_3_an_unsafe_realm_is_never_asked() {
         let scopes = [push_to("sigs")];
         let mut request = request("reg.example.com", &challenges, &scopes, &credential);
         request.registry_is_plain_http = false;
-        let error = exchange(&client(), &request, now()).await.unwrap_err();
+        let error = exchange(&|_, _| Ok(client()), &request, now()).await.unwrap_err();
         assert_eq!(error.code(), "UnsafeRealm", "{realm}");
     }
     assert_eq!(service.seen(), []);
@@ -373,7 +374,7 @@ async fn the_password_grant_needs_a_setting_and_a_refused_get() {
         (service.registry(), service.bearer(""), [push_to("sigs")], basic());
     let mut request = request(&registry, &challenges, &scopes, &credential);
     request.password_grant = true;
-    exchange(&client(), &request, now()).await.unwrap();
+    exchange(&|_, _| Ok(client()), &request, now()).await.unwrap();
     let seen = service.seen();
     assert_eq!(seen.len(), 3);
     for (name, expected) in
@@ -575,7 +576,9 @@ async fn a_mount_asks_for_the_target_first_and_for_the_source_to_read() {
     let service = Service::answering(200, TOKEN).await;
     let (registry, challenges, credential) = (service.registry(), service.bearer(""), basic());
     let scopes = [push_to("sigs"), Scope { path: "a".into(), push: false }];
-    exchange(&client(), &request(&registry, &challenges, &scopes, &credential), now()).await.unwrap();
+    exchange(&|_, _| Ok(client()), &request(&registry, &challenges, &scopes, &credential), now())
+        .await
+        .unwrap();
     let expected = ["repository:sigs:pull,push", "repository:a:pull"];
     assert_eq!(service.seen()[0].parameters("scope"), expected);
 }
@@ -585,7 +588,9 @@ async fn without_scopes_none_is_asked_for() {
     let service = Service::answering(200, TOKEN).await;
     let (registry, challenges) = (service.registry(), service.bearer(""));
     for credential in [basic(), identity(None)] {
-        exchange(&client(), &request(&registry, &challenges, &[], &credential), now()).await.unwrap();
+        exchange(&|_, _| Ok(client()), &request(&registry, &challenges, &[], &credential), now())
+            .await
+            .unwrap();
     }
     assert!(service.seen().iter().all(|seen| seen.parameters("scope").is_empty()));
 }
@@ -595,9 +600,9 @@ async fn a_registry_behind_a_name_may_use_a_realm_in_the_network_where_it_was_re
     let service = Service::answering(200, TOKEN).await;
     let (challenges, scopes, credential) = (service.bearer(""), [push_to("sigs")], basic());
     let mut request = request("registry.internal", &challenges, &scopes, &credential);
-    assert_eq!(exchange(&client(), &request, now()).await.unwrap_err().code(), "UnsafeRealm");
+    assert_eq!(exchange(&|_, _| Ok(client()), &request, now()).await.unwrap_err().code(), "UnsafeRealm");
     request.registry_address = Some(service.address.ip());
-    assert!(exchange(&client(), &request, now()).await.is_ok());
+    assert!(exchange(&|_, _| Ok(client()), &request, now()).await.is_ok());
     assert_eq!(service.seen().len(), 1);
 }
 
@@ -625,8 +630,13 @@ async fn the_token_of_one_tenant_is_never_given_to_another() {
             let credential =
                 Credential::Basic(Login { username: name.clone(), password: password.as_str().into() });
             let scopes = [push_to(&name)];
-            let authorization =
-                exchange(&http, &request(&registry, &challenges, &scopes, &credential), now()).await.unwrap();
+            let authorization = exchange(
+                &|_, _| Ok(http.clone()),
+                &request(&registry, &challenges, &scopes, &credential),
+                now(),
+            )
+            .await
+            .unwrap();
             assert_eq!(sent(&authorization), format!("Bearer for-{name}"));
         });
     }

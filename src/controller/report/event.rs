@@ -30,12 +30,13 @@ impl Events {
         Self { client, published: Mutex::default() }
     }
 
-    pub(super) async fn publish(&self, run: &RunKey, reason: &str, message: &str) {
-        let message = cut(message);
-        if !self.is_new(run, &message) {
+    /// Publishes `what` happened and what comes `next`: a remedy is never cut, and one that only names another time
+    /// makes no new Event.
+    pub(super) async fn publish(&self, run: &RunKey, reason: &str, what: &str, next: &str) {
+        if !self.is_new(run, what) {
             return;
         }
-        let event = event(run, reason, message, Timestamp::now());
+        let event = event(run, reason, message(what, next), Timestamp::now());
         let api = Api::<Event>::namespaced(self.client.clone(), &run.namespace);
         if let Err(error) = api.create(&PostParams::default(), &event).await {
             tracing::warn!(%run, error = said(&error), "cannot publish an Event");
@@ -62,15 +63,20 @@ impl Events {
     }
 }
 
-fn cut(message: &str) -> String {
-    if message.len() <= LONGEST {
-        return message.to_owned();
+fn message(what: &str, next: &str) -> String {
+    let next = if next.is_empty() { String::new() } else { format!(". {next}") };
+    format!("{}{next}", cut(what, LONGEST.saturating_sub(next.len())))
+}
+
+fn cut(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
     }
-    let mut end = LONGEST - '…'.len_utf8();
-    while !message.is_char_boundary(end) {
+    let mut end = longest.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}…", message.get(..end).unwrap_or_default())
+    format!("{}…", text.get(..end).unwrap_or_default())
 }
 
 fn event(run: &RunKey, reason: &str, message: String, now: Timestamp) -> Event {
@@ -107,7 +113,14 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let cut = cut(&"é".repeat(1000));
+        let cut = message(&"é".repeat(1000), "");
         assert!(cut.len() <= LONGEST && cut.ends_with("é…"));
+    }
+
+    #[test]
+    fn a_remedy_is_never_cut() {
+        let cut = message(&"x".repeat(2000), "Add a secret.");
+        assert!(cut.len() == LONGEST && cut.ends_with("x…. Add a secret."), "{cut}");
+        assert_eq!(message("It failed", "Mend it."), "It failed. Mend it.");
     }
 }

@@ -13,7 +13,7 @@ use crate::credential::{Credential, Login, Redacted};
 
 /// Why an `auth` field or a login cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum MalformedAuth {
+pub(in crate::credential) enum MalformedAuth {
     /// No base64, or no colon inside.
     #[error("auth is not base64(user:password)")]
     NotUserPassword,
@@ -32,7 +32,7 @@ pub(super) enum MalformedAuth {
 }
 
 /// Decodes `auth`: blanks around it are dropped, the first colon parts name and password.
-pub(super) fn decode(auth: &[u8]) -> Result<Login, MalformedAuth> {
+pub(in crate::credential) fn decode(auth: &[u8]) -> Result<Login, MalformedAuth> {
     let decoded = decode_base64(auth).ok_or(MalformedAuth::NotUserPassword)?;
     let Some((username, password)) = split_at_colon(&decoded) else {
         let twice = decode_base64(&decoded).is_some_and(|inner| split_at_colon(&inner).is_some());

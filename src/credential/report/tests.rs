@@ -1,7 +1,7 @@
 //! The report as programs and people get it (credentials specification §1.7).
 
 use super::*;
-use crate::credential::{Entry, Key, Login, ProblemCode, SecretRef};
+use crate::credential::{Entry, Key, Location, Login, ProblemCode, SecretRef, Source};
 
 fn secret(name: &str) -> Location {
     Location::Secret(SecretRef { namespace: "ci".into(), name: name.into(), resource_version: "1".into() })
@@ -36,7 +36,7 @@ fn example() -> CredentialReport {
             code: ProblemCode::MalformedAuth,
             detail: r#"entry "quay.io": auth is not base64(user:password)"#.into(),
         }],
-        looked_at: Vec::new(),
+        ..Keychain::default()
     };
     let target = push("gcr.io/p/app");
     let mut candidates = keychain.candidates(&target.repository);

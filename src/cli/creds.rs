@@ -1,0 +1,202 @@
+//! `hallmark creds explain`: which credentials a run has for an image, where they were looked for, why others do
+//! not match, and, if asked, what the registry says to each (credentials specification §1.7, §7.2).
+//!
+//! Without `--probe` no registry is contacted; with `-f` nothing but the registry.
+
+mod output;
+mod subject;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand, ValueEnum};
+use futures::FutureExt as _;
+
+use self::subject::{Inquiry, NamedImage, Subjects};
+use super::registries::RegistryOptions;
+use super::{Exit, fail, refuse};
+use crate::client::registry::{self, Registry, Session};
+use crate::config::Config;
+use crate::credential::agent::{Agent, Permission};
+use crate::credential::registry_config::RegistryConfig;
+use crate::credential::{CredentialReport, Keychain, Operation, Target};
+
+/// Look into the credentials of runs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show where credentials for an image were looked for, which ones would be tried, and why others do not match.
+    Explain(Box<Explain>),
+}
+
+/// What is to be explained.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hallmark creds explain --namespace ci --service-account release --image registry.example/team/app --probe
+  hallmark creds explain --namespace ci --taskrun build-1 --probe
+  hallmark creds explain -f run.yaml -f secrets.yaml -o json
+
+Exit codes: 0 a credential was accepted, or nothing was probed; 2 usage; 3 no credential was accepted;
+4 it could not be decided.")]
+pub struct Explain {
+    /// Manifests instead of a cluster: runs, and the ServiceAccounts, Pods and Secrets that they refer to; - is
+    /// standard input.
+    #[arg(short, long = "filename", value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// Namespace of the run or service account.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// A service account, as if a run used it.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["taskrun", "pipelinerun"])]
+    service_account: Option<String>,
+
+    /// A TaskRun.
+    #[arg(long, value_name = "NAME", conflicts_with = "pipelinerun")]
+    taskrun: Option<String>,
+
+    /// A PipelineRun.
+    #[arg(long, value_name = "NAME")]
+    pipelinerun: Option<String>,
+
+    /// The image; without it those that the run built.
+    #[arg(long = "image", value_name = "IMAGE")]
+    images: Vec<NamedImage>,
+
+    /// Only reading the image, or only writing its signatures.
+    #[arg(long, value_enum, value_name = "OPERATION")]
+    operation: Option<Wanted>,
+
+    /// Ask the registry: read the manifest, and open an upload that is cancelled at once, with each credential.
+    #[arg(long)]
+    probe: bool,
+
+    /// Manifest of a ConfigMap chains-config; without it the one in the cluster.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    registries: RegistryOptions,
+
+    /// Namespace of the ConfigMap chains-config.
+    #[arg(long, env = "SYSTEM_NAMESPACE", default_value = "tekton-chains", value_name = "NAMESPACE")]
+    system_namespace: String,
+
+    /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// What to print.
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Wanted {
+    Pull,
+    Push,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+/// One target, explained.
+struct Explained {
+    subject: String,
+    target: Target,
+    keychain: Arc<Keychain>,
+    report: CredentialReport,
+    stopped: Option<registry::Error>,
+}
+
+/// Runs the command.
+pub async fn run(command: Command) -> Exit {
+    let Command::Explain(arguments) = command;
+    match explain(&arguments).await {
+        Ok(explained) => {
+            match arguments.output {
+                Output::Table => output::table(&explained, arguments.probe),
+                Output::Json => output::json(&explained),
+            }
+            if arguments.probe { exit(&explained) } else { Exit::Ok }
+        }
+        Err(exit) => exit,
+    }
+}
+
+async fn explain(arguments: &Explain) -> Result<Vec<Explained>, Exit> {
+    let registries = arguments.registries.read().map_err(|error| refuse(&error, Exit::Usage))?;
+    let subjects = Subjects::of(arguments).await?;
+    let config = subjects.config(arguments).await?;
+    let registry = Registry::new().map_err(|error| fail(&error))?;
+    let mut explained = Vec::new();
+    for inquiry in subjects.inquiries(arguments).await? {
+        let namespace = &inquiry.references.namespace;
+        let permission = Permission::of(&config.registry, namespace);
+        let agent = Agent { config: Arc::clone(&registries), permission, ..Agent::default() };
+        let keychain = Arc::new(subjects.keychain(&inquiry.references).await?.with_agent(agent));
+        let session = session(&registry, &inquiry, &config, &registries, &keychain);
+        for (target, reference) in targets(&inquiry, &config, arguments.operation) {
+            let asked = if arguments.probe {
+                session.probe(&target, &reference).await.map(|probe| (probe.report, probe.stopped))
+            } else {
+                session.untried(&target).await.map(|report| (report, None))
+            };
+            let (report, stopped) = asked.map_err(|error| fail(&error))?;
+            let (subject, keychain) = (inquiry.subject.clone(), Arc::clone(&keychain));
+            explained.push(Explained { subject, target, keychain, report, stopped });
+        }
+    }
+    if explained.is_empty() {
+        eprintln!("hallmark: the run names no image that can be signed: name one with --image");
+        return Err(Exit::Usage);
+    }
+    Ok(explained)
+}
+
+fn session(
+    registry: &Registry,
+    inquiry: &Inquiry,
+    config: &Config,
+    registries: &Arc<RegistryConfig>,
+    keychain: &Arc<Keychain>,
+) -> Session {
+    let ready = futures::future::ready(Ok(Arc::clone(keychain))).boxed().shared();
+    Session::new(registry, &inquiry.references.namespace, config.storage.oci.insecure, ready)
+        .with_config(registries)
+}
+
+/// The image is read from its own repository, its signatures are written to that or to the one of the configuration.
+fn targets(inquiry: &Inquiry, config: &Config, wanted: Option<Wanted>) -> Vec<(Target, String)> {
+    let mut targets = Vec::new();
+    for image in &inquiry.images {
+        let signatures = config.storage.oci.repository.as_ref().unwrap_or(&image.repository);
+        for (repository, operation, unless) in
+            [(&image.repository, Operation::Pull, Wanted::Push), (signatures, Operation::Push, Wanted::Pull)]
+        {
+            let target = (Target { repository: repository.clone(), operation }, image.reference.clone());
+            if wanted != Some(unless) && !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+    }
+    targets
+}
+
+/// The worst of what happened: a target that nobody may enter, then one that could not be decided.
+fn exit(explained: &[Explained]) -> Exit {
+    let exits = explained.iter().map(|one| match (one.report.selected(), &one.stopped) {
+        (Some(_), _) => Exit::Ok,
+        (None, Some(_)) => Exit::Temporary,
+        (None, None) => Exit::Denied,
+    });
+    exits
+        .max_by_key(|exit| [Exit::Ok, Exit::Temporary, Exit::Denied].iter().position(|e| e == exit))
+        .unwrap_or(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! The option `--registry-config`, the same for every command that meets registries.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::environment;
+use crate::credential::files::{FileError, sound_registry_config};
+use crate::credential::registry_config::RegistryConfig;
+
+/// Where registries are configured.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct RegistryOptions {
+    /// Registry configuration in TOML: credentials, authorities and proxies. It must exist.
+    #[arg(long, value_name = "FILE")]
+    registry_config: Option<PathBuf>,
+}
+
+impl RegistryOptions {
+    /// The configuration, with warnings on standard error; without a file the proxies of the environment.
+    pub(super) fn read(&self) -> Result<Arc<RegistryConfig>, FileError> {
+        let proxies = environment::proxies();
+        let Some(file) = &self.registry_config else {
+            return Ok(Arc::new(RegistryConfig::of_environment(proxies)));
+        };
+        // A file that a person names is there; only the agent's default may be missing.
+        if let Err(source) = std::fs::metadata(file) {
+            return Err(FileError::Unreadable { file: file.clone(), source });
+        }
+        let warn = |finding: &_| eprintln!("warning: {}: {finding}", file.display());
+        Ok(Arc::new(sound_registry_config(file, &proxies, Timestamp::now(), warn)?))
+    }
+}
