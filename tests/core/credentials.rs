@@ -234,6 +234,8 @@ async fn limited(agent: &Agent) -> PathBuf {
         {"apiGroups": [""], "resources": ["pods", "serviceaccounts"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+            "verbs": ["create", "patch", "list", "delete"]},
     ]);
     let rbac = "rbac.authorization.k8s.io/v1";
     let subject = json!({"kind": "ServiceAccount", "name": "limited", "namespace": agent.namespace});

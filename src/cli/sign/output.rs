@@ -17,7 +17,10 @@ use crate::tekton::record::{self, OutcomeEntry};
 pub(super) fn table(signed: &[Signed]) {
     let rows = signed.iter().flat_map(|one| {
         let metadata = one.run.run().metadata();
-        let run = format!("{}/{}", metadata.namespace, metadata.name);
+        let run = match metadata.namespace.as_str() {
+            "" => metadata.name.clone(),
+            namespace => format!("{namespace}/{}", metadata.name),
+        };
         one.outcome.entries.iter().map(move |entry| row(&run, entry)).collect::<Vec<_>>()
     });
     println!("{}", style::table(&["RUN", "ARTIFACT", "RESULT", "PLACE"], rows));
