@@ -68,6 +68,12 @@ impl Artifacts {
         };
         Self { run: RunArtifact::of(completed.run()), images, unusable: unusable::unusable(&results) }
     }
+
+    /// The run, then its images.
+    pub fn all(&self) -> impl Iterator<Item = Artifact> {
+        let images = self.images.iter().cloned().map(Artifact::Image);
+        std::iter::once(Artifact::Run(self.run.clone())).chain(images)
+    }
 }
 
 impl Artifact {

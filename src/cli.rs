@@ -13,6 +13,7 @@ pub mod creds;
 pub mod demo;
 mod environment;
 pub mod manifests;
+pub mod payload;
 mod registries;
 pub mod sign;
 mod style;
@@ -46,6 +47,8 @@ enum Command {
     Controller(controller::Arguments),
     /// Sign completed runs from manifest files, without a cluster.
     Sign(sign::Arguments),
+    /// Show what would be signed, without signing it.
+    Payload(payload::Arguments),
     /// Look into the credentials of runs.
     #[command(subcommand)]
     Creds(creds::Command),
@@ -89,6 +92,7 @@ impl Cli {
         match self.command {
             Command::Controller(arguments) => controller::run(arguments).await,
             Command::Sign(arguments) => sign::run(arguments).await,
+            Command::Payload(arguments) => payload::run(&arguments),
             Command::Creds(command) => creds::run(command).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Config(command) => config::run(&command),

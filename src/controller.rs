@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::registry::{self, Registry};
+use crate::credential::files::docker::Surroundings;
 use crate::credential::kubernetes::Cluster;
 use crate::credential::registry_config::Proxies;
 use crate::tekton::Kind;
@@ -71,6 +72,8 @@ pub struct Options {
     pub replica: String,
     /// The proxies of the process; the registry configuration file overrides them.
     pub proxies: Proxies,
+    /// Where docker and podman keep their files.
+    pub surroundings: Surroundings,
 }
 
 /// Why the controller did not start.
@@ -112,6 +115,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         "chains-config",
         options.keys,
         options.proxies,
+        options.surroundings,
     );
     if let Some(first) = follower.first(&stop).await {
         let concurrency = first.config.signing.concurrency;

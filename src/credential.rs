@@ -17,6 +17,7 @@ pub mod named;
 pub mod objects;
 pub mod outcome;
 mod places;
+pub mod pod;
 pub mod problem;
 pub mod registry_config;
 pub mod report;

@@ -47,6 +47,25 @@ pub fn run(command: &Command) -> Exit {
     }
 }
 
+/// The configuration in the manifest of a ConfigMap.
+pub(super) fn configured(file: &Path) -> Result<Config, Exit> {
+    let manifests = Manifests::read(&[file.to_owned()]).map_err(|error| refuse(&error, Exit::Usage))?;
+    let Some(data) = manifests.config_map() else {
+        eprintln!("hallmark: there is no ConfigMap in {}", file.display());
+        return Err(Exit::Usage);
+    };
+    let parsed = Config::parse(&data);
+    for warning in &parsed.warnings {
+        eprintln!("warning: {warning}");
+    }
+    parsed.config.map_err(|findings| {
+        for finding in findings {
+            eprintln!("hallmark: {}: {finding}", file.display());
+        }
+        Exit::Usage
+    })
+}
+
 fn check_file(file: &Path) -> Exit {
     match Manifests::read(&[file.to_owned()]) {
         Ok(manifests) => check(&manifests),

@@ -71,6 +71,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         health: arguments.health_address,
         metrics: arguments.metrics_address,
         proxies: environment::proxies(),
+        surroundings: environment::surroundings(),
     };
     let stop = CancellationToken::new();
     let stopped = async {
@@ -79,8 +80,13 @@ pub async fn run(arguments: Arguments) -> Exit {
         }
         stop.cancel();
     };
-    let (result, ()) =
-        tokio::join!(controller::run(client, options, stop.clone()), stopped_or(&stop, stopped));
+    let running = async {
+        let result = controller::run(client, options, stop.clone()).await;
+        // One that could not start waits for no signal.
+        stop.cancel();
+        result
+    };
+    let (result, ()) = tokio::join!(running, stopped_or(&stop, stopped));
     match result {
         Ok(()) => Exit::Ok,
         Err(error) => refuse(&error, Exit::Failed),

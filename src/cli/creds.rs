@@ -140,11 +140,12 @@ async fn explain(arguments: &Explain) -> Result<Vec<Explained>, Exit> {
         let keychain = Arc::new(subjects.keychain(&inquiry.references).await?.with_agent(agent));
         let session = session(&registry, &inquiry, &config, &registries, &keychain);
         for (target, reference) in targets(&inquiry, &config, arguments.operation) {
-            let (report, stopped) = match arguments.probe {
-                true => session.probe(&target, &reference).await.map(|probe| (probe.report, probe.stopped)),
-                false => session.untried(&target).await.map(|report| (report, None)),
-            }
-            .map_err(|error| fail(&error))?;
+            let asked = if arguments.probe {
+                session.probe(&target, &reference).await.map(|probe| (probe.report, probe.stopped))
+            } else {
+                session.untried(&target).await.map(|report| (report, None))
+            };
+            let (report, stopped) = asked.map_err(|error| fail(&error))?;
             let (subject, keychain) = (inquiry.subject.clone(), Arc::clone(&keychain));
             explained.push(Explained { subject, target, keychain, report, stopped });
         }

@@ -1,10 +1,32 @@
-//! The settings that a process gets from its environment and that have no option of their own: proxies.
+//! The settings that a process gets from its environment and that have no option of their own: proxies, and the files
+//! of docker and podman.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use crate::credential::files::docker::Surroundings;
 use crate::credential::registry_config::Proxies;
 
 /// The proxies of the process, as most programs read them. What is no proxy is passed over with a warning.
 pub(super) fn proxies() -> Proxies {
     proxies_of(&variable)
+}
+
+/// Where docker and podman keep their files.
+pub(super) fn surroundings() -> Surroundings {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let path = |name: &str| set(name).map(PathBuf::from);
+    Surroundings {
+        docker_auth_config: set("DOCKER_AUTH_CONFIG").map(Zeroizing::new),
+        docker_config: path("DOCKER_CONFIG"),
+        home: path("HOME"),
+        registry_auth_file: path("REGISTRY_AUTH_FILE"),
+        runtime_directory: path("XDG_RUNTIME_DIR"),
+        config_directory: path("XDG_CONFIG_HOME"),
+        uid: std::fs::metadata("/proc/self").ok().map(|own| own.uid()),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads them")]

@@ -76,9 +76,9 @@ impl Manifests {
         Ok(Self { objects })
     }
 
-    /// The runs, each with its manifest.
+    /// The runs, each with its manifest. What has no kind and is in the files is a run ([`collect`]).
     pub fn runs(&self) -> Result<Vec<(Run, Value)>, ManifestError> {
-        let runs = self.of(|kind| matches!(kind, "TaskRun" | "PipelineRun"));
+        let runs = self.of(|kind| matches!(kind, "TaskRun" | "PipelineRun" | ""));
         runs.map(|(file, value)| {
             let run = Run::from_value(value.clone()).map_err(|error| malformed_run(file, value, &error))?;
             Ok((run, value.clone()))
@@ -187,7 +187,9 @@ fn collect(
         }
         return Ok(());
     }
-    if kind_of(&document).is_empty() {
+    // Runs are told by their shape where nobody wrote down their kind, as in the items of some lists.
+    let shaped_as_run = document.get("spec").is_some() && document.get("status").is_some();
+    if kind_of(&document).is_empty() && !shaped_as_run {
         return Err(ManifestError::NoKind { file: file.to_owned(), number });
     }
     objects.push((file.to_owned(), document));
@@ -246,6 +248,13 @@ mod tests {
     fn what_is_no_object_is_refused_with_its_number() {
         let error = read("kind: Pod\n---\njust: text\n").unwrap_err();
         assert!(error.to_string().contains("document 2"), "{error}");
+    }
+
+    #[test]
+    fn a_run_without_a_kind_is_told_by_its_shape() {
+        let text = "spec: {}\nstatus: {pipelineSpec: {}}\n---\nspec: {}\nstatus: {taskSpec: {}}\n";
+        let kinds: Vec<_> = read(text).unwrap().runs().unwrap().iter().map(|(run, _)| run.kind()).collect();
+        assert_eq!(kinds, [crate::tekton::Kind::PipelineRun, crate::tekton::Kind::TaskRun]);
     }
 
     #[test]

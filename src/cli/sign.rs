@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
 use serde_json::Value;
 
+use super::config::configured;
 use super::manifests::{ManifestError, Manifests};
 use super::registries::RegistryOptions;
 use super::{Exit, exit_of, fail, refuse};
@@ -85,6 +86,13 @@ pub(super) struct Signed {
     pub run: CompletedRun,
     pub outcome: Outcome,
     pub reports: Vec<CredentialReport>,
+}
+
+impl Signed {
+    /// Whether everything that was asked for is in place.
+    fn is_signed(&self) -> bool {
+        self.outcome.is_complete() && !self.outcome.is_unusable()
+    }
 }
 
 /// Signs every run of the files.
@@ -194,25 +202,6 @@ pub(super) fn defaults() -> Config {
     config
 }
 
-/// The configuration in the manifest of a ConfigMap.
-pub(super) fn configured(file: &Path) -> Result<Config, Exit> {
-    let manifests = Manifests::read(&[file.to_owned()]).map_err(|error| refuse(&error, Exit::Usage))?;
-    let Some(data) = manifests.config_map() else {
-        eprintln!("hallmark: there is no ConfigMap in {}", file.display());
-        return Err(Exit::Usage);
-    };
-    let parsed = Config::parse(&data);
-    for warning in &parsed.warnings {
-        eprintln!("warning: {warning}");
-    }
-    parsed.config.map_err(|findings| {
-        for finding in findings {
-            eprintln!("hallmark: {}: {finding}", file.display());
-        }
-        Exit::Usage
-    })
-}
-
 fn completed(manifests: &Manifests) -> Result<Vec<(CompletedRun, Value)>, Exit> {
     let usage = |error: &ManifestError| refuse(error, Exit::Usage);
     let mut completed = Vec::new();
@@ -245,8 +234,10 @@ fn keyring(path: &Path, password: Option<&str>) -> Result<KeyRing, signature::Er
 
 /// The worst of what happened.
 fn exit(signed: &[Signed]) -> Exit {
-    let exits = signed.iter().flat_map(|one| one.outcome.failures().map(|error| exit_of(error)));
-    exits
+    let failures = signed.iter().flat_map(|one| one.outcome.failures().map(|error| exit_of(error)));
+    let unusable = signed.iter().filter(|one| one.outcome.is_unusable()).map(|_| Exit::Failed);
+    failures
+        .chain(unusable)
         .max_by_key(|exit| {
             [Exit::Ok, Exit::Temporary, Exit::Denied, Exit::Failed].iter().position(|e| e == exit)
         })

@@ -211,6 +211,15 @@ mod tests {
     }
 
     #[test]
+    fn a_remembered_challenge_names_no_repository() {
+        let found =
+            challenges(&[r#"Bearer realm="https://a/token",Scope="repository:tenant/x:pull",service="s""#]);
+        let remembered = found[0].clone().without_scope();
+        assert_eq!(remembered.scopes().count(), 0);
+        assert_eq!((remembered.realm(), remembered.service()), (Some("https://a/token"), Some("s")));
+    }
+
+    #[test]
     fn row_1_negotiate_is_passed_over_for_basic() {
         for values in [
             &["Negotiate", r#"Basic realm="x""#][..],

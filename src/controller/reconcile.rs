@@ -126,8 +126,8 @@ impl Context {
         let cluster = Arc::clone(&self.cluster);
         let agent = Agent {
             config: Arc::clone(&settings.registries),
+            files: Arc::clone(&settings.files),
             permission: Permission::of(&settings.config.registry, &namespace),
-            ..Agent::default()
         };
         let keychain: BoxFuture<'static, _> = async move {
             let keychain = cluster.keychain(&references, anew).await;

@@ -23,6 +23,9 @@ use crate::tekton::head::RunKey;
 use crate::telemetry::metrics::{Cause, Metrics};
 use event::Events;
 
+/// Events about results of one run that cannot be used; the others stand in the outcome. A hostile run shall not keep
+/// a worker busy with publishing.
+const UNUSABLE_EVENTS: usize = 5;
 /// Delays after the API server refused or did not answer.
 const API_PAUSES: [u64; 5] = [1, 2, 5, 15, 30];
 
@@ -46,7 +49,7 @@ impl Reporter {
         completed: Option<Timestamp>,
     ) {
         self.count(key, outcome);
-        for unusable in &outcome.unusable {
+        for unusable in outcome.unusable.iter().take(UNUSABLE_EVENTS) {
             self.unusable(key, unusable).await;
         }
         for error in outcome.failures() {

@@ -11,14 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
+use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::registries::RegistryFile;
+use self::registries::{DockerFiles, RegistryFile, refusal};
 use super::runs::said;
 use crate::config::Config;
+use crate::credential::agent::Files;
+use crate::credential::files::FileError;
+use crate::credential::files::docker::Surroundings;
 use crate::credential::registry_config::{Proxies, RegistryConfig};
 use crate::error::Diagnose as _;
 use crate::signature;
@@ -39,15 +44,18 @@ pub struct Settings {
     pub keys: Result<KeyRing, Arc<signature::Error>>,
     /// The registry configuration file.
     pub registries: Arc<RegistryConfig>,
+    /// The credentials of docker and podman files.
+    pub files: Arc<Files>,
     /// Counts changes.
     pub generation: i64,
 }
 
 impl Settings {
     fn with(mut self, change: Change) -> Self {
-        let Change { config, keys, registries } = change;
+        let Change { config, keys, registries, files } = change;
         self.config = config.map_or(self.config, Arc::new);
         self.registries = registries.map_or(self.registries, Arc::new);
+        self.files = files.map_or(self.files, Arc::new);
         match keys {
             // Keys that cannot be imported do not replace keys that can.
             Some(Err(_)) if self.keys.is_ok() => {}
@@ -64,11 +72,12 @@ struct Change {
     config: Option<Config>,
     keys: Option<Result<KeyRing, Arc<signature::Error>>>,
     registries: Option<RegistryConfig>,
+    files: Option<Files>,
 }
 
 impl Change {
     fn is_none(&self) -> bool {
-        self.config.is_none() && self.keys.is_none() && self.registries.is_none()
+        self.config.is_none() && self.keys.is_none() && self.registries.is_none() && self.files.is_none()
     }
 }
 
@@ -104,17 +113,25 @@ pub struct Follower {
     config_map: String,
     keys: KeySource,
     registries: RegistryFile,
+    docker: DockerFiles,
     config_seen: Option<Arc<BTreeMap<String, String>>>,
     files_seen: Option<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Follower {
     /// Follows `config_map` in `namespace`, `keys`, and the registry configuration file that the ConfigMap names.
-    /// `proxies` are those of the process.
-    pub fn new(client: Client, namespace: &str, config_map: &str, keys: KeySource, proxies: Proxies) -> Self {
+    /// `proxies` are those of the process, `surroundings` say where docker and podman files lie.
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        config_map: &str,
+        keys: KeySource,
+        proxies: Proxies,
+        surroundings: Surroundings,
+    ) -> Self {
         let (namespace, config_map) = (namespace.to_owned(), config_map.to_owned());
-        let registries = RegistryFile::new(proxies);
-        Self { client, namespace, config_map, keys, registries, config_seen: None, files_seen: None }
+        let (registries, docker) = (RegistryFile::new(proxies), DockerFiles::new(surroundings));
+        Self { client, namespace, config_map, keys, registries, docker, config_seen: None, files_seen: None }
     }
 
     /// Waits for the first good configuration, registries included; `None` when `stop` came first.
@@ -128,7 +145,8 @@ impl Follower {
             {
                 let (config, registries) = (Arc::new(found.clone()), Arc::new(registries));
                 let keys = self.changed_keys().await.unwrap_or_else(|| Err(Arc::new(self.no_key())));
-                return Some(Settings { config, keys, registries, generation: 1 });
+                let files = Arc::new(self.docker.changed().await.unwrap_or_default());
+                return Some(Settings { config, keys, registries, files, generation: 1 });
             }
             tokio::select! { () = stop.cancelled() => return None, () = tokio::time::sleep(EVERY) => {} }
         }
@@ -161,8 +179,22 @@ impl Follower {
     async fn change(&mut self, last: &Config) -> Change {
         let config = self.changed_config().await;
         let file = config.as_ref().unwrap_or(last).registry.config_file.clone();
-        let registries = self.registries.changed(file.as_deref()).await.and_then(Result::ok);
-        Change { config, keys: self.changed_keys().await, registries }
+        let registries = match self.registries.changed(file.as_deref()).await {
+            Some(Err(error)) => {
+                self.announce(&error).await;
+                None
+            }
+            read => read.and_then(Result::ok),
+        };
+        Change { config, keys: self.changed_keys().await, registries, files: self.docker.changed().await }
+    }
+
+    async fn announce(&self, error: &FileError) {
+        let event = refusal(&self.namespace, &self.config_map, error, Timestamp::now());
+        let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
+        if let Err(error) = events.create(&PostParams::default(), &event).await {
+            tracing::warn!(error = said(&error), "cannot publish an Event");
+        }
     }
 
     /// The configuration, if the ConfigMap changed and is good.

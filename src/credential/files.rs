@@ -1,7 +1,10 @@
-//! Reads the agent's own files: the registry configuration file (credentials specification §4.1, §4.4).
+//! Reads the agent's own files: the registry configuration file (credentials specification §4.1, §4.4), and in
+//! [`docker`] those of docker and podman.
 //!
 //! Guarantees: at most 1 MiB is read; a file that is missing is an empty configuration; nothing of the content is
 //! in an error. Must not decide what the content means: `registry_config` does.
+
+pub mod docker;
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read as _};

@@ -10,11 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::{Api, Client};
 
 use super::docker_config::Reading;
 use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
+use super::pod::Pod;
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 use crate::error::{Class, Diagnose};
 
@@ -61,8 +62,8 @@ impl Cluster {
     pub async fn keychain(&self, run: &RunReferences, anew: bool) -> Result<Keychain, ApiError> {
         let mut keychain = Keychain::default();
         let pod = self.pod(run, &mut keychain).await?;
-        let account_name = pod.as_ref().and_then(account_of).unwrap_or_else(|| run.service_account.clone());
-        let account = self.service_account(&run.namespace, &account_name, &mut keychain).await?;
+        let account = pod.as_ref().and_then(Pod::service_account).unwrap_or(&run.service_account);
+        let account = self.service_account(&run.namespace, account, &mut keychain).await?;
         let named = named_secrets(run, pod.as_ref(), account.as_ref());
         keychain.looked_at = empty_places(run, pod.as_ref(), account.as_ref(), &named);
         let readings = join_all(named.iter().map(|secret| self.reading(&run.namespace, secret, anew))).await;
@@ -148,10 +149,6 @@ impl Cluster {
             readings.insert(key, (Instant::now(), reading.clone()));
         }
     }
-}
-
-fn account_of(pod: &Pod) -> Option<String> {
-    pod.spec.as_ref()?.service_account_name.clone().filter(|name| !name.is_empty())
 }
 
 fn reference(namespace: &str, name: &str, version: &str) -> SecretRef {

@@ -1,9 +1,10 @@
 //! Which Secrets a run names, and through what: pure, so that the cluster and manifest files give the same
 //! keychain (credentials specification §1.2, sources 1 to 4, rules R1 to R3).
 
-use k8s_openapi::api::core::v1::{LocalObjectReference, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{LocalObjectReference, Secret, ServiceAccount};
 
 use super::docker_config::{self, Reading};
+use super::pod::Pod;
 use super::{Location, SecretRef, Source};
 use crate::tekton::Run;
 
@@ -47,7 +48,7 @@ pub fn named_secrets(
     pod: Option<&Pod>,
     account: Option<&ServiceAccount>,
 ) -> Vec<NamedSecret> {
-    let pod = pod.and_then(|pod| pod.spec.as_ref()).and_then(|spec| spec.image_pull_secrets.as_deref());
+    let pod = pod.map(Pod::image_pull_secrets);
     let secrets = account.and_then(|account| account.secrets.as_deref()).unwrap_or_default();
     let pull_secrets = account.and_then(|account| account.image_pull_secrets.as_deref());
     let named = |source: Source, name: &str| NamedSecret { source, name: name.to_owned() };

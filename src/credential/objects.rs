@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 
 use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
+use super::pod::Pod;
 use super::registry_config::RegistryConfig;
 use super::{Keychain, Location, Problem, ProblemCode, SecretRef, Source};
 
@@ -33,8 +34,7 @@ impl Objects {
             let location = Location::Pod(format!("{}/{name}", run.namespace));
             keychain.problems.push(absent(Source::PodImagePullSecrets, location, ProblemCode::PodGone));
         }
-        let of_pod = pod.and_then(|pod| pod.spec.as_ref()?.service_account_name.as_deref());
-        let name = of_pod.filter(|name| !name.is_empty()).unwrap_or(&run.service_account);
+        let name = pod.and_then(Pod::service_account).unwrap_or(&run.service_account);
         let account = find(&self.accounts, &run.namespace, name);
         if account.is_none() {
             let location = Location::ServiceAccount(format!("{}/{name}", run.namespace));

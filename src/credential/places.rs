@@ -28,6 +28,8 @@ pub enum Fit {
     Matches,
     /// It has an entry for another path of the same registry.
     OtherPath,
+    /// It has a table for the registry, without a credential.
+    NoCredential,
     /// All its entries are for other registries.
     OtherHost,
     /// It has no entry at all.
@@ -46,7 +48,7 @@ impl Keychain {
         let of_run = places.into_iter().map(|(source, location)| {
             let entries =
                 self.entries.iter().filter(|entry| entry.source == *source && entry.location == *location);
-            Place::of(source, location, entries, repository)
+            Place::of(source, location, &entries, repository)
         });
         of_run.chain(self.places_of_agent(repository)).collect()
     }
@@ -55,7 +57,7 @@ impl Keychain {
         let files = &self.agent.files;
         let places = files.looked_at.iter().map(|(source, location)| {
             let entries = files.entries.iter().filter(|entry| entry.location == *location);
-            Place::of(source, location, entries, repository)
+            Place::of(source, location, &entries, repository)
         });
         self.place_of_config(repository).into_iter().chain(places).collect()
     }
@@ -66,6 +68,7 @@ impl Keychain {
         let keys: Vec<String> = config.names().map(str::to_owned).collect();
         let fit = match config.entry_for(repository) {
             Some(_) => Fit::Matches,
+            None if config.table_for(repository.registry()).is_some() => Fit::NoCredential,
             None if keys.is_empty() => Fit::Empty,
             None => Fit::OtherHost,
         };
@@ -78,7 +81,7 @@ impl Place {
     fn of<'e>(
         source: &Source,
         location: &Location,
-        entries: impl Iterator<Item = &'e Entry> + Clone,
+        entries: &(impl Iterator<Item = &'e Entry> + Clone),
         repository: &Repository,
     ) -> Self {
         let sought = Sought::of(repository);
@@ -123,6 +126,7 @@ impl fmt::Display for Fit {
         f.write_str(match self {
             Self::Matches => "matches",
             Self::OtherPath => "no: other paths of this registry",
+            Self::NoCredential => "no: its table has no credential",
             Self::OtherHost => "no: other registries",
             Self::Empty => "no: there is no entry",
         })

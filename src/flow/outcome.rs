@@ -88,8 +88,13 @@ impl Outcome {
         self.failures().next().is_none()
     }
 
-    /// Whether at least one signature is in place.
-    pub fn has_signature(&self) -> bool {
+    /// Whether images were named, none of them in a way that can be used, and nothing else was signed: not what was
+    /// asked for.
+    pub fn is_unusable(&self) -> bool {
+        !self.unusable.is_empty() && !self.has_signature()
+    }
+
+    fn has_signature(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry.state, State::Stored(_) | State::Present))
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::outcome::{Entry, Error, State};
-use crate::artifact::image::Image;
 use crate::artifact::{Artifact, Artifacts};
 use crate::config::{self, ArtifactKind, Config, RunFormat, Storage};
 use crate::payload::{self, BuildType, Format, Payload, Provenance};
@@ -32,37 +31,34 @@ pub struct Item {
 /// Plans a run.
 pub fn plan(run: &CompletedRun, artifacts: &Artifacts, config: &Config) -> Plan {
     let mut plan = Plan { items: Vec::new(), settled: Vec::new() };
-    plan.add_run(run, artifacts, config);
-    for image in &artifacts.images {
-        plan.add_image(image, config);
+    for artifact in artifacts.all() {
+        plan.add(run, artifact, config);
     }
     plan
 }
 
+/// The kind under which the configuration speaks of an artifact.
+pub fn kind_of(artifact: &Artifact) -> ArtifactKind {
+    match artifact {
+        Artifact::Image(_) => ArtifactKind::Oci,
+        Artifact::Run(run) if run.kind == Kind::TaskRun => ArtifactKind::TaskRun,
+        Artifact::Run(_) => ArtifactKind::PipelineRun,
+    }
+}
+
+/// What is signed of an artifact that `run` has, in the form that the configuration asks for.
+pub fn payload(run: &CompletedRun, artifact: &Artifact, config: &Config) -> Result<Payload, payload::Error> {
+    let format = match (artifact, kind_of(artifact)) {
+        (Artifact::Image(image), _) => return payload::simple_signing(image),
+        (Artifact::Run(_), ArtifactKind::PipelineRun) => config.pipelinerun.format,
+        (Artifact::Run(_), _) => config.taskrun.format,
+    };
+    payload::statement(run, format_of(format), &provenance(config))
+}
+
 impl Plan {
-    fn add_run(&mut self, run: &CompletedRun, artifacts: &Artifacts, config: &Config) {
-        let (kind, wanted) = match run.run().kind() {
-            Kind::TaskRun => (ArtifactKind::TaskRun, &config.taskrun),
-            Kind::PipelineRun => (ArtifactKind::PipelineRun, &config.pipelinerun),
-        };
-        let artifact = Artifact::Run(artifacts.run.clone());
-        let statement = || payload::statement(run, format_of(wanted.format), &provenance(config));
-        self.add(kind, artifact, config, &wanted.storage, statement);
-    }
-
-    fn add_image(&mut self, image: &Image, config: &Config) {
-        let artifact = Artifact::Image(image.clone());
-        self.add(ArtifactKind::Oci, artifact, config, &config.oci.storage, || payload::simple_signing(image));
-    }
-
-    fn add(
-        &mut self,
-        kind: ArtifactKind,
-        artifact: Artifact,
-        config: &Config,
-        storages: &BTreeSet<Storage>,
-        payload: impl FnOnce() -> Result<Payload, payload::Error>,
-    ) {
+    fn add(&mut self, run: &CompletedRun, artifact: Artifact, config: &Config) {
+        let kind = kind_of(&artifact);
         if !config.enabled(kind) {
             let disabled = State::Skipped("disabled by the ConfigMap chains-config");
             return self.settled.push(Entry::without_store(artifact, disabled));
@@ -77,12 +73,21 @@ impl Plan {
         if hopeless {
             return;
         }
-        match payload() {
-            Ok(payload) => self.items.push(Item { payload: Arc::new(payload), stores: storages.clone() }),
+        let stores = stores(kind, config).clone();
+        match payload(run, &artifact, config) {
+            Ok(payload) => self.items.push(Item { payload: Arc::new(payload), stores }),
             Err(error) => {
                 self.settled.push(Entry::without_store(artifact, State::Failed(Error::Payload(error))));
             }
         }
+    }
+}
+
+fn stores(kind: ArtifactKind, config: &Config) -> &BTreeSet<Storage> {
+    match kind {
+        ArtifactKind::TaskRun => &config.taskrun.storage,
+        ArtifactKind::PipelineRun => &config.pipelinerun.storage,
+        ArtifactKind::Oci => &config.oci.storage,
     }
 }
 

@@ -12,9 +12,11 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
     missing_docs,
     unreachable_pub,
-    reason = "a benchmark fails by panicking, and its parts are no library"
+    reason = "a benchmark fails by panicking, its counts are small, and its parts are no library"
 )]
 
 mod arguments;

@@ -48,7 +48,9 @@ impl Marks {
         let mut seen = self.seen.clone();
         match timeout(limit, seen.wait_for(&enough)).await {
             Ok(marks) => marks.expect("the watch goes on").clone(),
-            Err(_) => panic!("after {limit:?} still not: {what}; marked: {}", self.seen.borrow().len()),
+            Err(elapsed) => {
+                panic!("{what} did not come: {elapsed} ({limit:?}); marked: {}", self.seen.borrow().len())
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is measured, and how: one function a situation, each with a namespace of its own.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -11,9 +12,11 @@ use crate::program::{Key, Program};
 use crate::world::World;
 
 /// A run that is not marked within this time ends the benchmark.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 /// Until a program that has nothing to do has come to rest.
 const REST: Duration = Duration::from_secs(3);
+/// Until a program has finished what follows the mark, such as removing its finalizer.
+const AFTER: Duration = Duration::from_secs(2);
 /// Longer than a program takes to notice a new run, so that runs come one at a time.
 const PAUSE: Duration = Duration::from_millis(60);
 
@@ -49,7 +52,9 @@ impl Bench<'_> {
         let asked = self.world.registry.request_count();
         let running = program.start(self.world, key, &namespace);
         let took = marks.last_of(count, LIMIT).await.duration_since(running.started);
-        let (cpu, peak) = (running.cpu(), running.peak_memory());
+        // Work that is left over from the last marks counts as requests and CPU.
+        sleep(AFTER).await;
+        let (cpu, peak, memory) = (running.cpu(), running.peak_memory(), running.memory());
         running.stop();
         let (cpu, count) = (cpu / count as f64, count as f64);
         let rate = count / took.as_secs_f64();
@@ -58,6 +63,7 @@ impl Bench<'_> {
                 self.add(Row::Rate, program, rate);
                 self.add(Row::Cpu, program, cpu);
                 self.add(Row::Peak, program, peak);
+                self.add(Row::After, program, memory);
                 let asked = self.world.registry.request_count() - asked;
                 self.add(Row::RegistryRequests, program, asked as f64 / count);
                 self.requests(program, &namespace, count);
@@ -66,6 +72,7 @@ impl Bench<'_> {
                 self.add(Row::CosignRate, program, rate);
                 self.add(Row::CosignCpu, program, cpu);
                 self.add(Row::CosignPeak, program, peak);
+                self.add(Row::CosignAfter, program, memory);
             }
         }
     }
@@ -78,6 +85,11 @@ impl Bench<'_> {
                 && event.object_ref.namespace == namespace
                 && !matches!(event.verb.as_str(), "list" | "watch")
         });
+        let mut kinds = BTreeMap::<_, usize>::new();
+        for event in &asked {
+            *kinds.entry(format!("{} {}", event.verb, event.object_ref.resource)).or_default() += 1;
+        }
+        eprintln!("  asked of the API server: {kinds:?}");
         let writes = asked.iter().filter(|event| event.verb != "get").count();
         self.add(Row::ApiRequests, program, asked.len() as f64 / count);
         self.add(Row::ApiWrites, program, writes as f64 / count);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
@@ -87,7 +87,9 @@ impl Agent {
         let mut arguments =
             vec!["controller", "--namespace", &self.namespace, "--system-namespace", &self.namespace];
         // A container that restarts keeps the name of its pod.
-        arguments.extend(["--replica", "agent"]);
+        if !more.contains(&"--replica") {
+            arguments.extend(["--replica", "agent"]);
+        }
         arguments.extend(["--kubeconfig", &kubeconfig, "--signing-secrets", &keys]);
         arguments.extend([
             "--health-address",
@@ -149,11 +151,15 @@ impl Agent {
 
     /// Waits for an Event that holds every one of these texts.
     pub async fn event(&self, texts: &[&str]) -> String {
-        eventually(&format!("an Event with {texts:?}"), SOON, async || {
-            let mut events = self.events().await.into_iter();
-            events.find(|event| texts.iter().all(|text| event.contains(text)))
-        })
-        .await
+        let started = Instant::now();
+        loop {
+            let events = self.events().await;
+            if let Some(event) = events.iter().find(|event| texts.iter().all(|text| event.contains(text))) {
+                return event.clone();
+            }
+            assert!(started.elapsed() < SOON, "no Event has all of {texts:?}: {events:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Every annotation of a TaskRun of this agent's.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aws_lc_rs::rand;
 
-use crate::agent::{Agent, stopped_well};
+use crate::agent::{Agent, SOON, stopped_well};
 use crate::main_path::TO_REGISTRY;
-use crate::support::{PlainRegistry, PushedImage};
+use crate::support::{Hallmark, PlainRegistry, PushedImage};
 
 /// One signature and one attestation for each image, neither more nor less.
 async fn each_has_one(registry: &PlainRegistry, images: &[PushedImage]) {
@@ -99,4 +99,31 @@ fn random_life() -> Duration {
     let mut bytes = [0; 2];
     rand::fill(&mut bytes).unwrap();
     Duration::from_millis(100 + u64::from(u16::from_le_bytes(bytes)) % 500)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_the_work_and_the_rest_takes_over_when_one_dies() {
+    let registry = PlainRegistry::start().await;
+    let agent = Agent::prepare("replicas", &registry.access(), TO_REGISTRY).await;
+    let mut builds = Builds::new(&agent, &registry);
+    let two = "\"replicas\":2";
+    let (first, second) =
+        (agent.start_with(&["--replica", "a"]).await, agent.start_with(&["--replica", "b"]).await);
+    first.line(two, SOON).await;
+    second.line(two, SOON).await;
+
+    builds.add(60).await;
+    agent.all_signed(SOON).await;
+    let part = |hallmark: &Hallmark| {
+        hallmark.lines().iter().filter(|line| line.contains(r#""message":"signed""#)).count()
+    };
+    let (of_first, of_second) = (part(&first), part(&second));
+    assert!(of_first > 10 && of_second > 10, "{of_first} and {of_second} of 60");
+
+    // Its Lease expires after fifteen seconds; until then its part of the runs waits.
+    first.kill();
+    builds.add(40).await;
+    agent.all_signed(SOON).await;
+    each_has_one(&registry, &builds.images).await;
+    stopped_well(second);
 }

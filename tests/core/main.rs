@@ -12,12 +12,17 @@
 )]
 
 mod agent;
+mod bad_input;
 mod crash;
+mod credentials;
+mod deletion;
 mod demo;
 mod embedded_registry;
 mod harness;
 mod main_path;
 mod outage;
+mod pipeline_run;
 mod release;
+mod seed;
 #[path = "../support/lib.rs"]
 mod support;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::process::{Finished, Server, eventually, run};
+use super::process::{Finished, Server, eventually, run, run_reading};
 
 /// A running `hallmark`.
 #[derive(Debug)]
@@ -27,6 +27,16 @@ impl Hallmark {
     pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
         let home = tempfile::tempdir().unwrap();
         run(command(arguments, environment, home.path())).await
+    }
+
+    /// The same, with something on its standard input.
+    pub async fn run_with_input(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Finished {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("input");
+        std::fs::write(&file, input).unwrap();
+        let mut command = command(arguments, environment, home.path());
+        command.stdin(std::fs::File::open(file).unwrap());
+        run_reading(command).await
     }
 
     /// Its home folder, empty at the start.

@@ -176,9 +176,15 @@ impl Finished {
 
 /// Runs a tool to its end without holding up the runtime, on which a server of the test may be running.
 pub(super) async fn run(mut command: Command) -> Finished {
+    command.stdin(Stdio::null());
+    run_reading(command).await
+}
+
+/// The same for a tool whose standard input is set.
+pub(super) async fn run_reading(mut command: Command) -> Finished {
     let line = format!("{command:?}");
     let shown = line.clone();
-    let output = tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output()).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
     let output = output.unwrap_or_else(|error| panic!("cannot run {shown}: {error}"));
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Finished {

@@ -87,7 +87,8 @@ fn result(candidate: &ReportedCandidate) -> String {
     let status = candidate.status.map(|status| status.to_string());
     let words: Vec<&str> =
         status.as_deref().into_iter().chain(candidate.code.as_deref()).chain(candidate.reason).collect();
-    let also: String = candidate.also_from.iter().map(|place| format!("; also from {place}")).collect();
+    let also: Vec<String> = candidate.also_from.iter().map(|place| format!("; also from {place}")).collect();
+    let also = also.concat();
     if words.is_empty() {
         format!("{}{also}", candidate.outcome)
     } else {

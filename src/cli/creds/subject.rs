@@ -13,7 +13,7 @@ use crate::artifact::Artifacts;
 use crate::artifact::digest::Digest;
 use crate::artifact::image::{MalformedReference, Repository};
 use crate::cli::manifests::Manifests;
-use crate::cli::{Exit, controller, fail, refuse, sign};
+use crate::cli::{Exit, config, controller, fail, refuse};
 use crate::config::Config;
 use crate::credential::Keychain;
 use crate::credential::kubernetes::Cluster;
@@ -40,7 +40,7 @@ pub(super) struct Inquiry {
 /// Where runs, accounts and Secrets are read.
 pub(super) enum Subjects {
     Files(Manifests, Arc<Objects>),
-    Cluster(Client, Cluster),
+    Cluster(Client, Box<Cluster>),
 }
 
 impl FromStr for NamedImage {
@@ -64,7 +64,7 @@ impl Subjects {
             let client = controller::client(arguments.kubeconfig.as_deref()).await;
             let client = client.map_err(|error| refuse(error.as_ref(), Exit::Temporary))?;
             let cluster = Cluster::new(client.clone());
-            return Ok(Self::Cluster(client, cluster));
+            return Ok(Self::Cluster(client, Box::new(cluster)));
         }
         let manifests = Manifests::read(&arguments.files).map_err(|error| refuse(&error, Exit::Usage))?;
         let objects = manifests.objects().map_err(|error| refuse(&error, Exit::Usage))?;
@@ -74,7 +74,7 @@ impl Subjects {
     /// The configuration that says where signatures go and who may borrow the agent's credentials.
     pub(super) async fn config(&self, arguments: &Explain) -> Result<Config, Exit> {
         if let Some(file) = &arguments.config {
-            return sign::configured(file);
+            return config::configured(file);
         }
         let Self::Cluster(client, _) = self else { return Ok(Config::default()) };
         let maps = Api::<ConfigMap>::namespaced(client.clone(), &arguments.system_namespace);

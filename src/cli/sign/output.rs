@@ -17,7 +17,10 @@ use crate::tekton::record::{self, OutcomeEntry};
 pub(super) fn table(signed: &[Signed]) {
     let rows = signed.iter().flat_map(|one| {
         let metadata = one.run.run().metadata();
-        let run = format!("{}/{}", metadata.namespace, metadata.name);
+        let run = match metadata.namespace.as_str() {
+            "" => metadata.name.clone(),
+            namespace => format!("{namespace}/{}", metadata.name),
+        };
         one.outcome.entries.iter().map(move |entry| row(&run, entry)).collect::<Vec<_>>()
     });
     println!("{}", style::table(&["RUN", "ARTIFACT", "RESULT", "PLACE"], rows));
@@ -48,7 +51,7 @@ pub(super) fn json(signed: &[Signed]) {
         let entries: Vec<OutcomeEntry> = one.outcome.entries.iter().map(OutcomeEntry::from).collect();
         json!({
             "run": {"kind": one.run.run().kind().as_str(), "namespace": metadata.namespace, "name": metadata.name},
-            "complete": one.outcome.is_complete(),
+            "complete": one.is_signed(),
             "outcome": entries,
             "unusable": one.outcome.unusable.iter().map(|unusable| json!({
                 "result": unusable.result, "reason": unusable.reason.to_string(), "remedy": unusable.reason.remedy(),
@@ -74,7 +77,7 @@ pub(super) fn yaml(signed: &[Signed]) {
 fn annotate(manifest: &mut Value, one: &Signed) {
     let entries: Vec<OutcomeEntry> = one.outcome.entries.iter().map(OutcomeEntry::from).collect();
     let mut new = BTreeMap::from([("outcome".to_owned(), record::outcome(&entries))]);
-    if one.outcome.is_complete() {
+    if one.is_signed() {
         new.insert("signed".to_owned(), "true".to_owned());
     }
     for entry in &one.outcome.entries {

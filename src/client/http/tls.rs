@@ -96,9 +96,8 @@ impl ServerCertVerifier for ByName {
             let target = &self.target;
             return target.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         };
-        let verified =
-            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        verified.map_err(|source| {
+        let outcome = verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        outcome.map_err(|source| {
             Error::Other(OtherError(Arc::new(ProxyRefused { proxy: proxy.clone(), source })))
         })
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use url::Url;
 
 use super::error::Error;
@@ -20,7 +20,6 @@ use crate::credential::registry_config::Trust;
 
 /// How long https may take to answer before plain http, where that is allowed, is believed.
 const HTTPS_FIRST: Duration = Duration::from_secs(2);
-const HEAD_START: Duration = Duration::from_millis(300);
 
 /// More hosts than this are not remembered: tenants choose their names.
 const CAPACITY: usize = 1024;
@@ -111,16 +110,11 @@ impl Host {
         if !self.may_be_plain() {
             return https.await;
         }
-        let http = async {
-            sleep(HEAD_START).await;
-            self.ping(wire, "http").await
-        };
-        tokio::pin!(http);
         match timeout(HTTPS_FIRST, https).await {
             // A certificate that is not trusted is an answer: falling back would undo the check.
-            Ok(Err(error)) if speaks_no_tls(&error) => self.ping(wire, "http").await,
-            Ok(answer) => answer,
-            Err(_) => http.await,
+            Ok(Err(error)) if !speaks_no_tls(&error) => Err(error),
+            Ok(Ok(known)) => Ok(known),
+            Ok(Err(_)) | Err(_) => self.ping(wire, "http").await,
         }
     }
 
@@ -143,6 +137,11 @@ impl Host {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
         let request = Request { action, method: Method::GET, home: base.clone(), url, headers, body };
         let response = wire.send(&request, None).await?;
+        // A server that wants TLS says 400 to plain text; it was merely not up when https was tried.
+        if scheme == "http" && response.status() == StatusCode::BAD_REQUEST {
+            let (action, host, status) = (request.action, self.name.clone(), Some(response.status()));
+            return Err(Error::Unavailable { action, host, status, source: None });
+        }
         let asked = response.status() == StatusCode::UNAUTHORIZED;
         let challenges = if asked { Challenge::parse_all(response.headers()) } else { Vec::new() };
         let challenges = challenges.into_iter().map(Challenge::without_scope).collect();

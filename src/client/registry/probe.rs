@@ -82,7 +82,7 @@ impl Session {
                     }
                 }
                 Ok(Answer::Refused(Refusal { outcome, status, code })) => {
-                    report.record(n, outcome, status, code)
+                    report.record(n, outcome, status, code);
                 }
                 Ok(Answer::Challenged) => report.record(n, Outcome::Rejected, Some(401), None),
                 Err(error) => {

@@ -25,9 +25,7 @@ impl Summary {
     /// `verdict` is that on the failures, if there were any.
     pub(crate) fn of(outcome: &Outcome, verdict: Option<&Verdict>, attempts: u32) -> Self {
         let receipts: Vec<&Stored> = outcome.entries.iter().filter_map(receipt).collect();
-        // An image that was named and could not be used, and nothing else signed: not what was asked for.
-        let unusable = (!outcome.unusable.is_empty() && !outcome.has_signature())
-            .then_some("every result that names an image is unusable");
+        let unusable = outcome.is_unusable().then_some("every result that names an image is unusable");
         let (mark, given_up, next) = match verdict {
             None if unusable.is_some() => (Some("failed"), unusable, None),
             None => (Some("true"), None, None),
