@@ -166,11 +166,9 @@ fn endpoint(address: &str, allow_http: bool) -> Result<Url, Error> {
 fn is_inside(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => {
-            let name = name.trim_end_matches('.');
-            !name.contains('.')
-                || name.ends_with(".svc")
-                || name.contains(".svc.")
-                || name.ends_with(".localhost")
+            let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
+            let parents = labels.get(1..).unwrap_or_default();
+            parents.is_empty() || parents.contains(&"svc") || parents.last() == Some(&"localhost")
         }
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

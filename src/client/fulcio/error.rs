@@ -85,9 +85,10 @@ pub enum Error {
 impl Diagnose for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Away { .. } | Self::Unavailable { .. } => Class::Temporary,
-            // The clock of one of the two machines is wrong; that is mended without us.
-            Self::Certificate { reason: CertificateError::NotNow { .. }, .. } => Class::Temporary,
+            // A certificate of another time means that a clock is wrong; that is mended without us.
+            Self::Away { .. }
+            | Self::Unavailable { .. }
+            | Self::Certificate { reason: CertificateError::NotNow { .. }, .. } => Class::Temporary,
             Self::Unexpected { .. } => Class::Permanent,
             _ => Class::Misconfigured,
         }

@@ -58,7 +58,7 @@ pub(crate) fn chain(
     params.subject_alt_names = vec![SanType::URI(leaf.name.try_into().unwrap())];
     params.extended_key_usages = vec![leaf.purpose.clone()];
     params.not_before = rcgen::date_time_ymd(2023, 11, 14) + std::time::Duration::from_secs(80_000);
-    params.not_after = params.not_before + std::time::Duration::from_secs(600);
+    params.not_after = params.not_before + std::time::Duration::from_mins(10);
     let text = Utf8StringRef::new(TOKEN_ISSUER).unwrap().to_der().unwrap();
     params.custom_extensions = vec![if leaf.raw_issuer {
         CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 57264, 1, 1], TOKEN_ISSUER.as_bytes().to_vec())
