@@ -167,6 +167,7 @@ fn session(
     let ready = futures::future::ready(Ok(Arc::clone(keychain))).boxed().shared();
     Session::new(registry, &inquiry.references.namespace, config.storage.oci.insecure, ready)
         .with_config(registries)
+        .with_settings(&config.registry)
 }
 
 /// The image is read from its own repository, its signatures are written to that or to the one of the configuration.

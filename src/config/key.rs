@@ -189,7 +189,7 @@ pub(super) static SECTIONS: &[Section] = &[
         Key::chains("filter.managed-by", &Any(|c| &mut c.managed_by),
             "Values of `spec.managedBy` that are signed beside Tekton's own."),
         Key::own("selection.label-selector", &Any(|c| &mut c.selection.label_selector),
-            "Signs only runs with these labels, in the form of `kubectl -l`."),
+            "Signs only runs with these labels, in the form of `kubectl -l`.").later(),
         Key::own("selection.max-age", &Any(|c| &mut c.selection.max_age),
             "Leaves runs alone that completed longer ago."),
         Key::own("selection.outcomes", &Any(|c| &mut c.selection.outcomes),

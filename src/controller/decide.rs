@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::config::{Config, Finalizers};
+use crate::config::{Config, Finalizers, Outcomes};
 use crate::tekton::head::RunHead;
 use crate::tekton::record::is_held;
 
@@ -45,6 +45,8 @@ pub enum Reason {
     SkipAnnotation,
     /// It ended longer ago than `selection.max-age`.
     Age,
+    /// It did not succeed, and `selection.outcomes` is `succeeded`.
+    Failure,
     /// Another replica works on it.
     Replica,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for Reason {
             Self::Running => "it has not ended",
             Self::Marked => "it is marked",
             Self::SkipAnnotation => "annotation chains.tekton.dev/skip is \"true\"",
+            Self::Failure => "it did not succeed (selection.outcomes)",
             Self::Replica => "another replica works on it",
             Self::Age => "it ended longer ago than selection.max-age",
         })
@@ -84,6 +87,9 @@ pub fn decide(head: &RunHead, config: &Config, namespaces: &[String], now: Times
     if head.is_skipped() {
         return Decision::Skip(Reason::SkipAnnotation);
     }
+    if config.selection.outcomes == Outcomes::Succeeded && !head.has_succeeded() {
+        return Decision::Skip(Reason::Failure);
+    }
     let age = head.completed_at().map(|completed| now.duration_since(completed).unsigned_abs());
     if config.selection.max_age.is_some_and(|most| age.is_some_and(|age| age > most)) {
         return Decision::Ignore(Reason::Age);
@@ -102,3 +108,6 @@ fn decide_deleted(head: &RunHead, deleted_at: Timestamp, now: Timestamp) -> Deci
         (_, false) => Decision::Ignore(Reason::Marked),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,6 +138,7 @@ impl Context {
         let keychain: KeychainFuture = keychain.shared();
         Session::new(&self.registry, &namespace, settings.config.storage.oci.insecure, keychain)
             .with_config(&settings.registries)
+            .with_settings(&settings.config.registry)
     }
 
     /// Records what became of an attempt, and decides what comes after.

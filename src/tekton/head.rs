@@ -124,6 +124,14 @@ impl RunHead {
         })
     }
 
+    /// Whether it is done and went well.
+    pub fn has_succeeded(&self) -> bool {
+        self.status
+            .conditions
+            .iter()
+            .any(|condition| condition.kind == "Succeeded" && condition.status == "True")
+    }
+
     /// When it was done.
     pub fn completed_at(&self) -> Option<Timestamp> {
         self.status.completion_time

@@ -72,7 +72,7 @@ impl Session {
         candidates: &[std::sync::Arc<Candidate>],
         report: &mut CredentialReport,
     ) -> Option<Error> {
-        for (candidate, n) in candidates.iter().zip(1..).take(trial::MAX_TRIALS) {
+        for (candidate, n) in candidates.iter().zip(1..).take(self.settings.max_candidates) {
             match self.offer(target, request, candidate).await {
                 Ok(Answer::Accepted(response)) => {
                     let stopped =

@@ -27,6 +27,7 @@ use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
 use crate::client::http;
 use crate::client::token::{self, Scope, TokenError, TokenRequest};
+use crate::config::Registry as Settings;
 use crate::credential::registry_config::RegistryConfig;
 use crate::credential::{Candidate, Credential, Keychain};
 use crate::credential::{CredentialReport, Operation, Outcome, Target};
@@ -45,6 +46,7 @@ pub struct Session {
     namespace: String,
     insecure: bool,
     routes: Routes,
+    pub(super) settings: Settings,
     keychain: KeychainFuture,
     trials: Mutex<HashMap<Target, Arc<AsyncMutex<Trial>>>>,
 }
@@ -65,7 +67,14 @@ impl Session {
     pub fn new(registry: &Registry, namespace: &str, insecure: bool, keychain: KeychainFuture) -> Self {
         let (registry, namespace) = (registry.clone(), namespace.to_owned());
         let routes = Routes::new(Arc::default(), insecure);
-        Self { registry, namespace, insecure, routes, keychain, trials: Mutex::default() }
+        let settings = Settings::default();
+        Self { registry, namespace, insecure, routes, settings, keychain, trials: Mutex::default() }
+    }
+
+    /// The same session under the `registry.*` keys of `chains-config`.
+    pub fn with_settings(mut self, settings: &Settings) -> Self {
+        self.settings = settings.clone();
+        self
     }
 
     /// The same session under a registry configuration: authorities and proxies for each host (§4).
@@ -128,7 +137,9 @@ impl Session {
                     trial.accept(&standing);
                     return Ok(response);
                 }
-                (Answer::Challenged, _) => trial.begin(&self.keychain(&request.action).await?),
+                (Answer::Challenged, _) => {
+                    trial.begin(&self.keychain(&request.action).await?, self.settings.max_candidates);
+                }
                 (Answer::Refused(_), Standing::Exhausted) => return Err(denied(request, &trial)),
                 (Answer::Refused(refusal), _) => trial.refuse(&standing, refusal),
             }
@@ -206,7 +217,7 @@ impl Session {
             registry_address: known.address,
             scopes: &[scope_of(target)],
             credential: &candidate.credential,
-            password_grant: false,
+            password_grant: self.settings.oauth_password_grant.contains(target.repository.registry()),
         };
         let wire = self.wire();
         let dial = |realm: &Url, from| wire.realm_client(realm, &known.base, from);

@@ -6,9 +6,6 @@ use std::sync::Arc;
 use crate::credential::{Candidate, Credential, Keychain};
 use crate::credential::{CredentialReport, Operation, Outcome, Target};
 
-/// More network trials than this per target and attempt look like an attack on an account.
-pub(super) const MAX_TRIALS: usize = 8;
-
 /// Where the trial of one target stands.
 #[derive(Clone)]
 pub(super) enum Standing {
@@ -72,9 +69,9 @@ impl Trial {
     }
 
     /// The registry wants a credential: these are the candidates.
-    pub(super) fn begin(&mut self, keychain: &Arc<Keychain>) {
+    pub(super) fn begin(&mut self, keychain: &Arc<Keychain>, most: usize) {
         let mut candidates = candidates(keychain, &self.target);
-        candidates.truncate(MAX_TRIALS);
+        candidates.truncate(most);
         self.report = Some(CredentialReport::new(keychain, &self.target, &candidates));
         self.candidates = candidates;
         self.keychain = Some(Arc::clone(keychain));
