@@ -12,6 +12,7 @@ pub mod controller;
 pub mod creds;
 pub mod demo;
 mod environment;
+pub mod identity;
 pub mod manifests;
 pub mod payload;
 mod registries;
@@ -54,6 +55,8 @@ enum Command {
     Creds(creds::Command),
     /// Show the whole way from a completed run to a verified signature, on this machine alone.
     Demo(demo::Arguments),
+    /// Show in whose name this process could sign without a key.
+    Identity(identity::Arguments),
     /// Check a ConfigMap, or print the reference of its keys.
     #[command(subcommand)]
     Config(config::Command),
@@ -95,6 +98,7 @@ impl Cli {
             Command::Payload(arguments) => payload::run(&arguments),
             Command::Creds(command) => creds::run(command).await,
             Command::Demo(arguments) => demo::run(arguments).await,
+            Command::Identity(arguments) => identity::run(arguments).await,
             Command::Config(command) => config::run(&command),
         }
         .into()

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::credential::files::docker::Surroundings;
 use crate::credential::registry_config::Proxies;
+use crate::identity;
 
 /// The proxies of the process, as most programs read them. What is no proxy is passed over with a warning.
 pub(super) fn proxies() -> Proxies {
@@ -26,6 +27,18 @@ pub(super) fn surroundings() -> Surroundings {
         runtime_directory: path("XDG_RUNTIME_DIR"),
         config_directory: path("XDG_CONFIG_HOME"),
         uid: std::fs::metadata("/proc/self").ok().map(|own| own.uid()),
+    }
+}
+
+/// Where identity tokens may come from.
+pub(super) fn identities() -> identity::selection::Surroundings {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    identity::selection::Surroundings {
+        token: set("SIGSTORE_ID_TOKEN").map(Zeroizing::new),
+        spiffe_endpoint: set("SPIFFE_ENDPOINT_SOCKET"),
+        in_github: set("ACTIONS_ID_TOKEN_REQUEST_URL").is_some(),
+        in_buildkite: set("BUILDKITE_AGENT_ACCESS_TOKEN").is_some(),
+        account: None,
     }
 }
 

@@ -1,0 +1,158 @@
+//! `hallmark identity`: in whose name this process could sign without a key, before anything is signed.
+//!
+//! Guarantees: it looks where keyless signing looks, checks the token as that does before anything is sent, and prints
+//! what the token claims, never the token. Only with `--fulcio` is the token shown to anybody.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::{Exit, environment, fail, refuse};
+use crate::client::fulcio::Fulcio;
+use crate::client::http::{Clients, Transport};
+use crate::credential::registry_config::{RegistryConfig, Trust};
+use crate::identity::provider::Provider;
+use crate::identity::token::{IdentityToken, UnverifiedClaims};
+use crate::identity::{AUDIENCE, Error, selection};
+use crate::signature::Signer as _;
+use crate::signature::certificate::Certificate;
+use crate::signature::key::Key;
+
+/// Show in whose name this process could sign without a key.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hallmark identity
+  hallmark identity --provider spiffe
+  hallmark identity --token-file /var/run/sigstore/cosign/oidc-token --fulcio http://fulcio.fulcio-system.svc")]
+pub struct Arguments {
+    /// The one source of identity tokens, by the name that signers.x509.fulcio.provider has for it; without it the
+    /// first that is there.
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+
+    /// File with the identity token.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Ask this Fulcio for a certificate in that name; nothing is signed with it. The token is sent there.
+    #[arg(long, value_name = "URL")]
+    fulcio: Option<String>,
+
+    /// The token may be sent over plain http to a host outside the cluster.
+    #[arg(long, requires = "fulcio")]
+    allow_http: bool,
+}
+
+/// Runs the command.
+pub async fn run(arguments: Arguments) -> Exit {
+    let provider = match arguments.provider.as_deref().map(str::parse).transpose() {
+        Ok(provider) => provider,
+        Err(unknown) => return refuse(&unknown, Exit::Usage),
+    };
+    let token = match token(provider, &arguments).await {
+        Ok(token) => token,
+        Err(error) => return fail(&error),
+    };
+    println!("{}", claimed(token.claims()));
+    let now = Timestamp::now();
+    if let Err(reason) = token.check(AUDIENCE, now) {
+        eprintln!("hallmark: this token would not be sent to Fulcio: {reason}");
+        return Exit::Failed;
+    }
+    match &arguments.fulcio {
+        None => Exit::Ok,
+        Some(address) => certify(address, arguments.allow_http, &token, now).await,
+    }
+}
+
+async fn token(provider: Option<Provider>, arguments: &Arguments) -> Result<IdentityToken, Error> {
+    let file = arguments.token_file.as_deref();
+    let source = selection::select(provider, file, &environment::identities())?;
+    println!("provider     {}", source.provider());
+    source.token(AUDIENCE).await
+}
+
+/// What the token says of itself; nobody has verified it here.
+fn claimed(claims: &UnverifiedClaims) -> String {
+    let issuer = claims.issuer.as_deref().unwrap_or("none");
+    let identity = claims.identity().unwrap_or_else(|| "made by Fulcio's own template".to_owned());
+    let rows = [
+        ("issuer", issuer.to_owned()),
+        ("subject", claims.subject.clone()),
+        ("audience", claims.audience.join(", ")),
+        ("expires", claims.expiry.to_string()),
+        ("identity", identity),
+    ];
+    rows.map(|(name, value)| format!("{name:<12} {}", shown(&value))).join("\n")
+}
+
+/// Claims are text from outside: one line, and not longer than a URL gets.
+fn shown(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(500).collect()
+}
+
+/// Has the identity certified for a key that nothing else knows.
+async fn certify(address: &str, allow_http: bool, token: &IdentityToken, now: Timestamp) -> Exit {
+    let config = RegistryConfig::of_environment(environment::proxies());
+    let transport = Transport::new(&config, Trust::System);
+    let fulcio = match Fulcio::new(&Clients::default(), &transport, address, allow_http) {
+        Ok(fulcio) => fulcio,
+        Err(error) => return fail(&error),
+    };
+    let Some(key) = Key::generate("the key of this command") else {
+        eprintln!("hallmark: cannot make a key");
+        return Exit::Failed;
+    };
+    let proof = match key.sign(token.claims().challenge().as_bytes()).await {
+        Ok(proof) => proof,
+        Err(error) => return fail(&error),
+    };
+    match fulcio.certificate(token, key.public_key(), &proof, now).await {
+        Ok(certificate) => {
+            println!("{}", certified(&certificate));
+            Exit::Ok
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+fn certified(certificate: &Certificate) -> String {
+    let names = certificate.names().join(", ");
+    let issuer = certificate.issuer().unwrap_or("not named");
+    format!("certificate  {} by issuer {}, until {}", shown(&names), shown(issuer), certificate.expiry())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(subject: &str) -> UnverifiedClaims {
+        UnverifiedClaims {
+            issuer: Some("https://issuer.example".into()),
+            subject: subject.into(),
+            audience: vec!["sigstore".into()],
+            expiry: "2026-01-01T00:10:00Z".parse().unwrap(),
+            email: None,
+        }
+    }
+
+    #[test]
+    fn a_service_account_is_shown_as_the_name_that_verifiers_ask_for() {
+        let text = claimed(&claims("system:serviceaccount:tekton-chains:tekton-chains-controller"));
+        assert_eq!(
+            text,
+            "issuer       https://issuer.example\n\
+             subject      system:serviceaccount:tekton-chains:tekton-chains-controller\n\
+             audience     sigstore\n\
+             expires      2026-01-01T00:10:00Z\n\
+             identity     https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/tekton-chains-controller"
+        );
+    }
+
+    #[test]
+    fn claims_cannot_write_over_the_terminal() {
+        let text = claimed(&claims("spiffe://a/\u{1b}[2J\nb"));
+        assert!(!text.contains('\u{1b}') && text.lines().count() == 5, "{text}");
+    }
+}
