@@ -115,10 +115,29 @@ impl Cluster {
         path
     }
 
+    /// The issuer of its service account tokens.
+    pub fn issuer(&self) -> String {
+        self.url.replace("127.0.0.1", "localhost")
+    }
+
+    /// The certificate behind its own.
+    pub fn ca_pem(&self) -> String {
+        self.authority.pem()
+    }
+
     /// A token of a service account, as a pod of it would have.
     pub async fn token(&self, namespace: &str, account: &str) -> String {
+        self.requested_token(namespace, account, Vec::new()).await
+    }
+
+    /// A token of a service account for somebody else than the API server.
+    pub async fn token_for(&self, namespace: &str, account: &str, audience: &str) -> String {
+        self.requested_token(namespace, account, vec![audience.to_owned()]).await
+    }
+
+    async fn requested_token(&self, namespace: &str, account: &str, audiences: Vec<String>) -> String {
         let accounts = Api::<ServiceAccount>::namespaced(self.client().await, namespace);
-        let spec = TokenRequestSpec { expiration_seconds: Some(3600), ..Default::default() };
+        let spec = TokenRequestSpec { expiration_seconds: Some(3600), audiences, ..Default::default() };
         let request = TokenRequest { spec, ..Default::default() };
         let answer = accounts.create_token_request(account, &PostParams::default(), &request).await.unwrap();
         answer.status.unwrap().token

@@ -1,0 +1,64 @@
+//! Identities on real servers: tokens of a real kube-apiserver, certificates of a real Fulcio (`hack/test keyless`).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and it uses a part of what all tests share"
+)]
+
+#[path = "../support/lib.rs"]
+mod support;
+
+use serde_json::json;
+use support::{Cluster, Finished, Fulcio, Hallmark};
+
+/// Runs `hallmark identity` with a token of `build/builder` for `audience`.
+async fn identity(cluster: &Cluster, namespace: &str, audience: &str, more: &[&str]) -> Finished {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, cluster.token_for(namespace, "default", audience).await).unwrap();
+    let mut arguments = vec!["identity", "--token-file", file.to_str().unwrap()];
+    arguments.extend(more);
+    Hallmark::run(&arguments, &[]).await
+}
+
+/// As clusters that Fulcio trusts allow it; it asks without a credential.
+async fn anybody_may_read_the_keys_of_the_issuer(cluster: &Cluster) {
+    let rbac = "rbac.authorization.k8s.io";
+    let role =
+        json!({"apiGroup": rbac, "kind": "ClusterRole", "name": "system:service-account-issuer-discovery"});
+    let everybody = json!({"apiGroup": rbac, "kind": "Group", "name": "system:unauthenticated"});
+    let binding = json!({"apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding",
+        "metadata": {"name": "issuer-discovery"}, "roleRef": role, "subjects": [everybody]});
+    cluster.create(&binding).await;
+}
+
+#[tokio::test]
+async fn a_kubernetes_token_gets_a_certificate_in_the_name_of_its_service_account() {
+    let cluster = Cluster::shared().await;
+    anybody_may_read_the_keys_of_the_issuer(cluster).await;
+    let (fulcio, namespace) = (Fulcio::start(cluster).await, cluster.namespace("certified").await);
+    let finished = identity(cluster, &namespace, "sigstore", &["--fulcio", &fulcio.url]).await.succeeded();
+    let name = format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/default");
+    let certified = format!("certificate  {name} by issuer {}", cluster.issuer());
+    assert!(finished.stdout.contains(&certified), "{}", finished.stdout);
+}
+
+#[tokio::test]
+async fn a_token_for_another_audience_is_not_sent_and_told_with_what_was_wanted() {
+    let cluster = Cluster::shared().await;
+    let namespace = cluster.namespace("audience").await;
+    let nobody = ["--fulcio", "http://127.0.0.1:1"];
+    let finished = identity(cluster, &namespace, "somebody-else", &nobody).await.failed();
+    assert!(
+        finished.stderr.contains("somebody-else") && finished.stderr.contains("sigstore"),
+        "{}",
+        finished.stderr
+    );
+}
