@@ -165,9 +165,7 @@ fn session(
     keychain: &Arc<Keychain>,
 ) -> Session {
     let ready = futures::future::ready(Ok(Arc::clone(keychain))).boxed().shared();
-    Session::new(registry, &inquiry.references.namespace, config.storage.oci.insecure, ready)
-        .with_config(registries)
-        .with_settings(&config.registry)
+    Session::configured(registry, &inquiry.references.namespace, config, registries, ready)
 }
 
 /// The image is read from its own repository, its signatures are written to that or to the one of the configuration.

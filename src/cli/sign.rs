@@ -172,9 +172,7 @@ pub(super) async fn sign(
         async move { Ok(Arc::new(objects.keychain(&references).with_agent(agent))) }.boxed();
     let keychain: KeychainFuture = keychain.shared();
     let oci = &config.storage.oci;
-    let session = Session::new(registry, &namespace, oci.insecure, keychain)
-        .with_config(&registries)
-        .with_settings(&config.registry);
+    let session = Session::configured(registry, &namespace, config, &registries, keychain);
     let session = Arc::new(session);
     let stations = Stations {
         signers: Ok(keys.signers()),

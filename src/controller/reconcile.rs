@@ -136,9 +136,7 @@ impl Context {
         }
         .boxed();
         let keychain: KeychainFuture = keychain.shared();
-        Session::new(&self.registry, &namespace, settings.config.storage.oci.insecure, keychain)
-            .with_config(&settings.registries)
-            .with_settings(&settings.config.registry)
+        Session::configured(&self.registry, &namespace, &settings.config, &settings.registries, keychain)
     }
 
     /// Records what became of an attempt, and decides what comes after.

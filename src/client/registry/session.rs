@@ -27,7 +27,7 @@ use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
 use crate::client::http;
 use crate::client::token::{self, Scope, TokenError, TokenRequest};
-use crate::config::Registry as Settings;
+use crate::config::{Config, Registry as Settings};
 use crate::credential::registry_config::RegistryConfig;
 use crate::credential::{Candidate, Credential, Keychain};
 use crate::credential::{CredentialReport, Operation, Outcome, Target};
@@ -71,10 +71,16 @@ impl Session {
         Self { registry, namespace, insecure, routes, settings, keychain, trials: Mutex::default() }
     }
 
-    /// The same session under the `registry.*` keys of `chains-config`.
-    pub fn with_settings(mut self, settings: &Settings) -> Self {
-        self.settings = settings.clone();
-        self
+    /// A session under `chains-config` and a registry configuration: the one way in which runs get theirs.
+    pub fn configured(
+        registry: &Registry,
+        namespace: &str,
+        config: &Config,
+        registries: &Arc<RegistryConfig>,
+        keychain: KeychainFuture,
+    ) -> Self {
+        let session = Self::new(registry, namespace, config.storage.oci.insecure, keychain);
+        Self { settings: config.registry.clone(), ..session.with_config(registries) }
     }
 
     /// The same session under a registry configuration: authorities and proxies for each host (§4).
