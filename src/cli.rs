@@ -7,21 +7,41 @@
     reason = "this layer is the one that talks to a person"
 )]
 
+pub mod auth;
+pub mod completions;
 pub mod config;
 pub mod controller;
+pub mod credential_helper;
 pub mod creds;
 pub mod demo;
+pub mod doctor;
 mod environment;
+pub mod explain;
 pub mod identity;
+pub mod man;
 pub mod manifests;
+mod output;
 pub mod payload;
+pub mod policy;
+mod private_file;
+pub mod provenance;
+pub mod refresh;
 mod registries;
+pub mod retry;
+mod runs;
 pub mod sign;
+pub mod status;
 mod style;
+mod surveyed;
+pub mod tree;
+pub mod verify;
+pub mod webhook;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::error::{Class, Diagnose, chain};
 use crate::telemetry::{self, LogFormat};
@@ -46,17 +66,50 @@ pub struct Cli {
 enum Command {
     /// Watch TaskRuns and PipelineRuns and sign what they build.
     Controller(controller::Arguments),
+    /// Keep annotated pull secrets filled with short-lived registry tokens.
+    Refresh(refresh::Arguments),
     /// Sign completed runs from manifest files, without a cluster.
     Sign(sign::Arguments),
     /// Show what would be signed, without signing it.
     Payload(payload::Arguments),
+    /// Verify that images are signed, or attested, by whom they should be.
+    Verify(Box<verify::Arguments>),
+    /// Show what hangs on an image: signatures, attestations and other referrers, and who signed them.
+    Tree(Box<tree::Arguments>),
+    /// Print how an image was built, as its attestations say it.
+    Provenance(Box<provenance::Arguments>),
+    /// Try policies on images.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Admit only images that ClusterImagePolicies admit: the admission webhook.
+    Webhook(Box<webhook::Arguments>),
     /// Look into the credentials of runs.
     #[command(subcommand)]
     Creds(creds::Command),
+    /// Log in to registries with short-lived tokens and pull tokens.
+    #[command(subcommand)]
+    Auth(auth::Command),
+    /// Speak the protocol of docker's credential helpers, as docker-credential-hallmark does.
+    #[command(disable_help_flag = true)]
+    CredentialHelper(credential_helper::Arguments),
     /// Show the whole way from a completed run to a verified signature, on this machine alone.
     Demo(demo::Arguments),
     /// Show in whose name this process could sign without a key.
     Identity(identity::Arguments),
+    /// Check an installation: settings, keys, rights, servers and registries, each with what to do.
+    Doctor(Box<doctor::Arguments>),
+    /// Show how many runs are signed, wait or were given up, why, and which replicas work.
+    Status(status::Arguments),
+    /// Say why a run is or is not signed, and what to do.
+    Explain(explain::Arguments),
+    /// Have runs that were given up tried again.
+    Retry(retry::Retry),
+    /// Have signed runs signed with the keys of now, beside the signatures that are there.
+    Resign(retry::Resign),
+    /// Print completions for a shell.
+    Completions(completions::Arguments),
+    /// Write a manual page for each command.
+    Man(man::Arguments),
     /// Check a ConfigMap, or print the reference of its keys.
     #[command(subcommand)]
     Config(config::Command),
@@ -84,25 +137,71 @@ impl From<Exit> for ExitCode {
 }
 
 impl Cli {
+    /// The command line of this process. Called by the name of a credential helper, it is one; called as a plugin of
+    /// kubectl, its help says so.
+    pub fn of_process() -> Self {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let command = called(arguments.first());
+        let matches = command.get_matches_from(meant(arguments));
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Runs the command and says how it ended.
     pub async fn run(self) -> ExitCode {
         let (filter, format) = match &self.command {
-            Command::Controller(_) => ("info", LogFormat::Json),
+            Command::Controller(_) | Command::Refresh(_) | Command::Webhook(_) => ("info", LogFormat::Json),
             // A person is reading: only what needs attention.
             _ => ("error", LogFormat::Text),
         };
-        telemetry::logs(self.log_format.unwrap_or(format), self.log.as_deref().unwrap_or(filter));
+        telemetry::logs(
+            self.log_format.unwrap_or(format),
+            self.log.as_deref().unwrap_or(filter),
+            self.log.is_some(),
+        );
         match self.command {
             Command::Controller(arguments) => controller::run(arguments).await,
+            Command::Refresh(arguments) => refresh::run(arguments).await,
             Command::Sign(arguments) => sign::run(arguments).await,
             Command::Payload(arguments) => payload::run(&arguments),
+            Command::Verify(arguments) => verify::run(*arguments).await,
+            Command::Tree(arguments) => tree::run(*arguments).await,
+            Command::Provenance(arguments) => provenance::run(*arguments).await,
+            Command::Policy(command) => policy::run(command).await,
+            Command::Webhook(arguments) => webhook::run(*arguments).await,
             Command::Creds(command) => creds::run(command).await,
+            Command::Auth(command) => auth::run(command).await,
+            Command::CredentialHelper(arguments) => credential_helper::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
             Command::Identity(arguments) => identity::run(arguments).await,
+            Command::Doctor(arguments) => doctor::run(*arguments).await,
+            Command::Status(arguments) => status::run(arguments).await,
+            Command::Explain(arguments) => explain::run(arguments).await,
+            Command::Retry(arguments) => retry::retry(arguments).await,
+            Command::Resign(arguments) => retry::resign(arguments).await,
+            Command::Completions(arguments) => completions::run(&arguments, Self::command()),
+            Command::Man(arguments) => man::run(&arguments, Self::command()),
             Command::Config(command) => config::run(&command),
         }
         .into()
     }
+}
+
+/// The command line under the name by which a person calls it.
+fn called(program: Option<&OsString>) -> clap::Command {
+    let program = program.map(Path::new).and_then(Path::file_stem);
+    match program {
+        Some(name) if name == "kubectl-hallmark" => Cli::command().bin_name("kubectl hallmark"),
+        _ => Cli::command(),
+    }
+}
+
+/// `docker-credential-hallmark get` means `hallmark credential-helper get`.
+fn meant(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let program = arguments.first().map(Path::new).and_then(Path::file_name);
+    if program.is_some_and(|name| name.to_string_lossy().starts_with("docker-credential-")) {
+        arguments.splice(..1, ["hallmark".into(), "credential-helper".into()]);
+    }
+    arguments
 }
 
 /// Prints why a command failed, and what to do; the exit code follows from the error.
@@ -128,10 +227,44 @@ fn refuse(error: &dyn std::error::Error, exit: Exit) -> Exit {
     exit
 }
 
+/// There is no cluster to talk to.
+fn fail_to_connect(error: &dyn std::error::Error) -> Exit {
+    eprintln!("hallmark: give --kubeconfig FILE, or run in a pod with a service account");
+    refuse(error, Exit::Failed)
+}
+
 fn exit_of(error: &dyn Diagnose) -> Exit {
     match (error.class(), error.label()) {
         (Class::Temporary, _) => Exit::Temporary,
         (_, "registry_denied" | "registry_rejected") => Exit::Denied,
         _ => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_credential_helper_makes_it_one_and_every_verb_reaches_it() {
+        for verb in ["get", "list", "--version", "-v", "nonsense"] {
+            let arguments = ["/usr/local/bin/docker-credential-hallmark", verb].map(OsString::from).to_vec();
+            let cli = Cli::try_parse_from(meant(arguments)).unwrap();
+            assert!(matches!(cli.command, Command::CredentialHelper(_)), "{verb}");
+        }
+        let arguments = ["/usr/bin/hallmark", "config", "reference"].map(OsString::from).to_vec();
+        assert_eq!(meant(arguments.clone()), arguments);
+    }
+
+    #[test]
+    fn a_plugin_of_kubectl_calls_itself_so() {
+        for (program, usage) in [
+            ("/usr/local/bin/kubectl-hallmark", "Usage: kubectl hallmark explain"),
+            ("/usr/local/bin/hallmark", "Usage: hallmark explain"),
+        ] {
+            let program = OsString::from(program);
+            let help = called(Some(&program)).try_get_matches_from([program, "explain".into(), "-h".into()]);
+            assert!(help.unwrap_err().to_string().contains(usage), "{usage}");
+        }
     }
 }

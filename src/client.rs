@@ -4,8 +4,13 @@
 pub mod address;
 pub mod answer;
 pub mod challenge;
+pub mod cloud;
+pub mod exchange;
 pub mod fulcio;
 pub mod http;
+pub mod log;
 pub mod registry;
+pub mod rekor;
 pub mod retry_after;
+pub mod timestamp;
 pub mod token;

@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod choice;
 mod default;
-mod duration;
+pub(crate) mod duration;
 mod field;
 mod finding;
 mod key;
 mod parse;
 mod reference;
 mod secret;
+mod selector;
 mod settings;
 mod support;
 mod value;
@@ -30,6 +31,7 @@ pub use finding::{Finding, Problem};
 pub use parse::Parsed;
 pub use reference::reference;
 pub use secret::Secret;
+pub use selector::LabelSelector;
 pub use settings::{
     AllowedPair, DocdbStorage, Fulcio, GrafeasStorage, Kms, OciStorage, Policy, Provenance, PubSubStorage,
     Refresh, Registry, RegistryHost, Selection, Signers, Signing, StorageSettings, Transparency,

@@ -3,32 +3,37 @@
 //! # Flow
 //!
 //! `watch` sees an event, `decide` says what it means, `queue` holds what is pending, a worker takes it to
-//! `reconcile`, which runs the flow and records the outcome; `retry` says when to come back and `outage` probes
-//! hosts that are away, once for all runs that wait for them.
+//! `reconcile`, which runs the flow and records the outcome; `retry` says when to come back, `outage` probes
+//! hosts that are away, once for all runs that wait for them, and `consulted` wakes runs whose credentials changed.
 //!
 //! # Guarantees
 //!
 //! A run is marked only after everything that was asked for is in place. Stopping takes no new work, lets what
 //! runs finish, and leaves everything else for the next start, which finds it unmarked.
 
+mod children;
+mod companions;
+mod consulted;
 pub mod decide;
+mod left_alone;
 mod members;
 mod membership;
 mod outage;
 pub mod queue;
 mod readiness;
 mod reconcile;
+pub mod refresh;
 mod report;
 pub mod retry;
 mod runs;
-mod server;
+pub(crate) mod server;
 pub mod settings;
 mod sight;
 mod watch;
+mod workers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use kube::Client;
@@ -36,25 +41,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::registry::{self, Registry};
-use crate::credential::files::docker::Surroundings;
 use crate::credential::kubernetes::Cluster;
-use crate::credential::registry_config::Proxies;
 use crate::tekton::Kind;
 use crate::telemetry::metrics::Metrics;
+pub use companions::Companions;
+use consulted::Consultations;
 use membership::Membership;
 use queue::Queue;
 use readiness::Readiness;
-use reconcile::{Context, reconcile};
+use reconcile::Context;
 use report::Reporter;
 use runs::Runs;
 use server::Endpoints;
 use settings::Follower;
-pub use settings::KeySource;
+pub use settings::{KeySource, Process};
 use sight::Sight;
 use watch::Watch;
-
-/// How long a stop waits for the attempts that run.
-const DRAIN: Duration = Duration::from_secs(25);
+use workers::work;
 
 /// How the controller is started; everything else comes from `chains-config`.
 pub struct Options {
@@ -62,18 +65,18 @@ pub struct Options {
     pub namespaces: Vec<String>,
     /// Where `chains-config` lies.
     pub system_namespace: String,
-    /// Where the keys lie.
-    pub keys: KeySource,
     /// Address of `/livez`, `/readyz`, `/health` and `/readiness`.
     pub health: SocketAddr,
     /// Address of `/metrics`.
     pub metrics: SocketAddr,
     /// Unique among the replicas.
     pub replica: String,
-    /// The proxies of the process; the registry configuration file overrides them.
-    pub proxies: Proxies,
-    /// Where docker and podman keep their files.
-    pub surroundings: Surroundings,
+    /// Keys, proxies, files and identities.
+    pub process: Process,
+    /// The names of the other ConfigMaps.
+    pub companions: Companions,
+    /// What the pull-secret updater reads, if `refresh.enabled`.
+    pub refresh: refresh::Files,
 }
 
 /// Why the controller did not start.
@@ -102,31 +105,35 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let registry = Registry::new()?;
     let (edge, queue) = (TaskTracker::new(), Arc::new(Queue::default()));
     let closing = CancellationToken::new();
-    edge.spawn(endpoints.serve(
-        Arc::clone(&ready),
-        Arc::clone(&metrics),
-        Arc::clone(&queue),
-        closing.clone(),
-    ));
+    let (health, counted, pending) = (Arc::clone(&ready), Arc::clone(&metrics), Arc::clone(&queue));
+    edge.spawn(endpoints.serve(health, counted, pending, closing.clone()));
 
-    let mut follower = Follower::new(
-        client.clone(),
-        &options.system_namespace,
-        "chains-config",
-        options.keys,
-        options.proxies,
-        options.surroundings,
-    );
+    let (maps, namespace) = (options.companions, options.system_namespace);
+    edge.spawn(companions::follow(client.clone(), namespace.clone(), maps, stop.clone()));
+    let mut follower =
+        Follower::new(client.clone(), &namespace, "chains-config", options.process, registry.clone());
     if let Some(first) = follower.first(&stop).await {
-        let concurrency = first.config.signing.concurrency;
         let (settings, following) = follower.follow(first, stop.clone(), Arc::clone(&metrics));
         edge.spawn(following);
         ready.configured();
         let namespaces: Arc<[String]> = options.namespaces.into();
-        let (roster, renewing) = Membership::new(client.clone(), &options.system_namespace, &options.replica)
-            .keep(closing.clone());
+        let (roster, renewing) =
+            Membership::new(client.clone(), &namespace, &options.replica).keep(closing.clone());
         edge.spawn(renewing);
+        let consultations = Arc::new(Consultations::default());
+        let (consulted, waiting) = (Arc::clone(&consultations), Arc::clone(&queue));
+        edge.spawn(consulted::follow(consulted, waiting, client.clone(), stop.clone()));
+        edge.spawn(refresh::beside(
+            client.clone(),
+            settings.current(),
+            options.refresh,
+            namespace,
+            roster.clone(),
+            Arc::clone(&metrics),
+            stop.clone(),
+        ));
         let context = Arc::new(Context {
+            left_alone: Arc::default(),
             roster: roster.clone(),
             runs: Runs::new(client.clone()),
             registry: registry.clone(),
@@ -134,12 +141,14 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
             settings: settings.clone(),
             namespaces: Arc::clone(&namespaces),
             reporter: Reporter::new(client.clone(), metrics),
+            consultations,
         });
         edge.spawn(outage::probe(Arc::clone(&queue), registry, settings.clone(), stop.clone()));
-        let sight =
-            Sight { queue: Arc::clone(&queue), settings, namespaces, roster, ready: Arc::clone(&ready) };
+        let left_alone = Arc::clone(&context.left_alone);
+        let (pending, seen) = (Arc::clone(&queue), Arc::clone(&ready));
+        let sight = Sight { queue: pending, settings, namespaces, roster, ready: seen, left_alone };
         edge.spawn(watch_all(client, sight, stop.clone()));
-        work(&queue, &context, concurrency, &ready, &stop).await;
+        work(&queue, &context, &ready, &stop).await;
     }
     closing.cancel();
     edge.close();
@@ -164,34 +173,6 @@ async fn watch_all(client: Client, mut sight: Sight, stop: CancellationToken) {
         Watch { client: client.clone(), kind, namespace, sight: sight.clone() }.run(stop.clone())
     }))
     .await;
-}
-
-/// Works until `stop`, then finishes what has begun, within the time that Kubernetes grants.
-async fn work(
-    queue: &Arc<Queue>,
-    context: &Arc<Context>,
-    concurrency: usize,
-    ready: &Readiness,
-    stop: &CancellationToken,
-) {
-    let workers = TaskTracker::new();
-    for _ in 0..concurrency {
-        let (queue, context) = (Arc::clone(queue), Arc::clone(context));
-        workers.spawn(async move {
-            while let Some(job) = queue.next().await {
-                let next = reconcile(&job, &context).await;
-                queue.finished(&job.key, next, Instant::now());
-            }
-        });
-    }
-    stop.cancelled().await;
-    ready.stopping();
-    tracing::info!("stopping: no new work, finishing what has begun");
-    queue.close();
-    workers.close();
-    if tokio::time::timeout(DRAIN, workers.wait()).await.is_err() {
-        tracing::warn!("some attempts did not finish in {DRAIN:?}; the next start takes them up");
-    }
 }
 
 /// A number in 0..1 for spreading retries; its quality does not matter.

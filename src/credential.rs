@@ -8,8 +8,12 @@
 //! registry's answer to the real operation decides. A keychain never outlives the attempt it was built for.
 
 pub mod agent;
+pub mod cloud;
+pub mod consulted;
 pub mod docker_config;
+pub mod fetch;
 pub mod files;
+pub mod helper;
 pub mod jwt;
 pub mod kubernetes;
 pub mod matching;
@@ -37,6 +41,8 @@ use zeroize::Zeroizing;
 use crate::artifact::image::Repository;
 
 pub use self::agent::Agent;
+pub use self::consulted::Consulted;
+pub use self::fetch::{Fetch, Fetcher};
 pub use self::matching::Key;
 use self::matching::{Sought, Specificity};
 pub use self::outcome::{Kind, Operation, Outcome};
@@ -62,6 +68,8 @@ pub enum Credential {
     },
     /// A bearer that is sent as it is (§2.5).
     RegistryToken(Redacted),
+    /// None yet: who is to be asked for it when its turn comes. Never sent.
+    ToFetch(Fetcher),
 }
 
 /// Name and password.
@@ -119,6 +127,8 @@ pub struct Keychain {
     pub problems: Vec<Problem>,
     /// Every place that was looked at, those without entries too, so that "nothing matched" can be explained.
     pub looked_at: Vec<(Source, Location)>,
+    /// The objects of the cluster that it was read from.
+    pub consulted: Vec<Consulted>,
     /// What the agent may lend to the run.
     pub agent: Agent,
 }
@@ -136,7 +146,7 @@ impl Credential {
     /// Replaces every secret of this credential in a text from a server.
     pub fn scrub(&self, text: &str) -> String {
         match self {
-            Self::Anonymous => text.to_owned(),
+            Self::Anonymous | Self::ToFetch(_) => text.to_owned(),
             Self::Basic(login) => login.scrub(text),
             Self::RegistryToken(token) => token.scrub(text),
             Self::IdentityToken { token, fallback } => {
@@ -189,8 +199,18 @@ impl Keychain {
 
     /// Everything that was wrong with the sources, for one repository.
     pub fn problems_for(&self, repository: &Repository) -> Vec<Problem> {
-        let lent = self.agent.files.problems.iter().cloned();
+        let lent = self.agent.lent().flat_map(|lent| lent.problems.iter().cloned());
         self.problems.iter().cloned().chain(lent).chain(self.agent.withheld(repository)).collect()
+    }
+
+    /// Its own sources before those of `rest`, whose agent lends as before.
+    pub fn before(mut self, rest: &Self) -> Self {
+        self.entries.extend(rest.entries.iter().cloned());
+        self.problems.extend(rest.problems.iter().cloned());
+        self.looked_at.extend(rest.looked_at.iter().cloned());
+        self.consulted.extend(rest.consulted.iter().cloned());
+        self.agent = rest.agent.clone();
+        self
     }
 
     /// Takes in what was read from one more place.

@@ -5,97 +5,218 @@
 
 pub mod outcome;
 pub mod plan;
+mod record;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
+use futures::stream::{self, StreamExt as _};
+use jiff::Timestamp;
 
-use crate::artifact::Artifacts;
-use crate::config::Config;
-use crate::signature::public_key::PublicKey;
+use crate::artifact::{Artifact, Artifacts};
+use crate::config::{ArtifactKind, Config};
+use crate::signature::log::Log;
+use crate::signature::signatory::Signatory;
 use crate::signature::{self, Signed, Signer};
-use crate::storage::{self, Place, Store};
+use crate::storage::{self, Index, Place, Store};
 use crate::tekton::completed::CompletedRun;
 use outcome::{Entry, Error, Outcome, State};
 use plan::{Item, plan};
+use record::record;
+
+/// Images that are looked into at the same time.
+const LOOKED_INTO_AT_ONCE: usize = 8;
 
 /// What one attempt works with.
 pub struct Stations {
-    /// The keys that sign, each of them everything; or why there is none.
+    /// Who signs, each of them everything; or why nobody does.
     pub signers: Result<Vec<Arc<dyn Signer>>, Arc<signature::Error>>,
+    /// What records signatures.
+    pub logs: Vec<Arc<dyn Log>>,
+    /// Whether envelopes are stamped as a whole too, as cosign's tags want it.
+    pub stamps_envelopes: bool,
     /// The stores of this run.
     pub stores: Vec<Arc<dyn Store>>,
+    /// What image indexes list; asked only where that is to be signed too.
+    pub index: Arc<dyn Index>,
 }
 
 /// Signs everything that `config` asks of `run` and that is not in place yet.
-pub async fn sign(run: &CompletedRun, config: &Config, stations: &Stations) -> Outcome {
+pub async fn sign(run: &CompletedRun, config: &Config, stations: &Stations, now: Timestamp) -> Outcome {
     // 1. What did the run build?
     let artifacts = Artifacts::of(run);
+    let (artifacts, unread) = with_children(artifacts, config, stations.index.as_ref()).await;
 
     // 2. What is to be said about each artifact, and which stores shall keep it?
     let plan = plan(run, &artifacts, config);
 
     // 3. to 6., for all of them at once: no artifact waits for another or hides its failure.
-    let kept = join_all(plan.items.iter().map(|item| keep(item, stations))).await;
+    let kept = join_all(plan.items.iter().map(|item| keep(item, stations, now))).await;
 
-    let entries = plan.settled.into_iter().chain(kept.into_iter().flatten()).collect();
+    let entries = plan.settled.into_iter().chain(unread).chain(kept.into_iter().flatten()).collect();
     Outcome { entries, unusable: artifacts.unusable }
 }
 
-async fn keep(item: &Item, stations: &Stations) -> Vec<Entry> {
+/// With the manifests that image indexes among them list, where `config` wants those signed, and an entry for each
+/// image that could not be looked into: it is signed itself, and the run waits for the rest.
+async fn with_children(
+    mut artifacts: Artifacts,
+    config: &Config,
+    index: &dyn Index,
+) -> (Artifacts, Vec<Entry>) {
+    let mut unread = Vec::new();
+    if !config.selection.index_children || !config.enabled(ArtifactKind::Oci) {
+        return (artifacts, unread);
+    }
+    let images = artifacts.images.clone();
+    // A few at a time: a run may name thousands of images.
+    let lookups: Vec<_> = images.iter().map(|image| index.children(image)).collect();
+    let found: Vec<_> = stream::iter(lookups).buffered(LOOKED_INTO_AT_ONCE).collect().await;
+    for (image, children) in images.iter().zip(found) {
+        match children {
+            Ok(children) => artifacts.images.extend(children),
+            Err(error) => {
+                let failed = State::Failed(Error::Store(error));
+                unread.push(Entry::without_store(Artifact::Image(image.clone()), failed));
+            }
+        }
+    }
+    let mut seen = HashSet::new();
+    artifacts.images.retain(|image| seen.insert(image.clone()));
+    (artifacts, unread)
+}
+
+async fn keep(item: &Item, stations: &Stations, now: Timestamp) -> Vec<Entry> {
     let stores = stations.stores.iter().filter(|store| item.asks_for(store.name()));
     let places: Vec<_> =
         stores.flat_map(|store| store.places(&item.payload).into_iter().map(move |p| (store, p))).collect();
     if places.is_empty() {
         return vec![item.nothing_to_attach_to()];
     }
-    let (signers, no_key) = match &stations.signers {
-        Ok(signers) => (signers.as_slice(), None),
-        Err(error) => (&[][..], Some(error)),
-    };
-    let keys: Vec<PublicKey> = signers.iter().map(|signer| signer.public_key().clone()).collect();
+    let entry =
+        |store: &Arc<dyn Store>, place, signers: &str, state| item.entry(store.name(), place, signers, state);
 
-    // 3. What is missing at each place?
+    // 3. Who signs, and what is missing at each place?
+    let signers = match signers(stations).await {
+        Ok(signers) => signers,
+        Err(error) => {
+            let failed = || State::Failed(Error::Sign(Arc::clone(&error)));
+            return places.iter().map(|(store, place)| entry(store, place, "", failed())).collect();
+        }
+    };
+    let signatories: Vec<_> = signers.iter().map(|(_, signatory)| signatory.clone()).collect();
     let missing =
-        join_all(places.iter().map(|(store, place)| store.missing(place, &item.payload, &keys))).await;
+        join_all(places.iter().map(|(store, place)| store.missing(place, &item.payload, &signatories))).await;
 
-    // 4. Sign once with every key that is missing anywhere.
-    let wanted = |key: &PublicKey| missing.iter().flatten().any(|keys| keys.contains(key));
-    let used = signers.iter().filter(|signer| wanted(signer.public_key()));
-    let signed = join_all(used.map(|signer| signature::sign(&item.payload, signer.as_ref()))).await;
-    let signed = match no_key {
-        Some(error) => Err(Arc::clone(error)),
-        None => signed
-            .into_iter()
-            .map(|signed| signed.map(Arc::new))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(Arc::new),
-    };
+    // 4. Sign once in each name that is missing anywhere, and have it recorded.
+    let wanted = |signatory: &Signatory| missing.iter().flatten().any(|names| names.contains(signatory));
+    let used = signers.iter().filter(|(_, signatory)| wanted(signatory));
+    let signed = try_join_all(used.map(async |(signer, signatory)| {
+        let signed = signature::sign(&item.payload, signer.as_ref(), signatory).await?;
+        record(signed, stations, now).await.map(Arc::new)
+    }));
+    let signed = signed.await.map_err(Arc::new);
 
     // 5. Add to each place what it lacks. 6. Say what became of it.
-    let ids = keys.iter().map(PublicKey::id).collect::<Vec<_>>().join(" ");
+    let ids = signatories.iter().map(Signatory::id).collect::<Vec<_>>().join(" ");
     join_all(places.iter().zip(missing).map(async |((store, place), missing)| {
-        let state = add(store.as_ref(), place, missing, signed.as_ref()).await;
-        item.entry(store.name(), place, &ids, state)
+        entry(store, place, &ids, add(store.as_ref(), place, missing, signed.as_ref()).await)
     }))
     .await
+}
+
+type Signers<'s> = Vec<(&'s Arc<dyn Signer>, Signatory)>;
+
+async fn signers(stations: &Stations) -> Result<Signers<'_>, Arc<signature::Error>> {
+    let signers = stations.signers.as_ref().map_err(Arc::clone)?;
+    let named = signers.iter().map(async |signer| Ok((signer, signer.signatory().await?)));
+    try_join_all(named).await.map_err(Arc::new)
 }
 
 async fn add(
     store: &dyn Store,
     place: &Place,
-    missing: Result<Vec<PublicKey>, storage::Error>,
+    missing: Result<Vec<Signatory>, storage::Error>,
     signed: Result<&Vec<Arc<Signed>>, &Arc<signature::Error>>,
 ) -> State {
     let (missing, signed) = match (missing, signed) {
-        (_, Err(error)) => return State::Failed(Error::Sign(Arc::clone(error))),
         (Err(error), _) => return State::Failed(Error::Store(error)),
         (Ok(missing), _) if missing.is_empty() => return State::Present,
+        (Ok(_), Err(error)) => return State::Failed(Error::Sign(Arc::clone(error))),
         (Ok(missing), Ok(signed)) => (missing, signed),
     };
-    let lacking: Vec<_> = signed.iter().filter(|signed| missing.contains(&signed.key)).cloned().collect();
+    let lacking: Vec<_> =
+        signed.iter().filter(|signed| missing.contains(&signed.signatory)).cloned().collect();
     match store.add(place, &lacking).await {
         Ok(receipt) => State::Stored(receipt),
         Err(error) => State::Failed(Error::Store(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use serde_json::json;
+
+    use super::*;
+    use crate::artifact::image::Image;
+    use crate::tekton::Run;
+
+    /// Every image whose number is even lists the next two.
+    struct Numbered;
+
+    #[async_trait]
+    impl Index for Numbered {
+        async fn children(&self, image: &Image) -> Result<Vec<Image>, storage::Error> {
+            match u64::from_str_radix(&image.digest.hex(), 16).unwrap() {
+                even if even % 2 == 0 => Ok(vec![numbered(even + 1), numbered(even + 2)]),
+                _ => Err(storage::Error::Index { image: Box::new(image.clone()), reason: "it is odd" }),
+            }
+        }
+    }
+
+    fn numbered(number: u64) -> Image {
+        format!("registry.test/app@sha256:{number:064x}").parse().unwrap()
+    }
+
+    fn of(numbers: &[u64]) -> Artifacts {
+        let images = numbers.iter().copied().map(numbered).map(|image| image.to_string());
+        let run = json!({"kind": "TaskRun", "status": {"conditions": [{"type": "Succeeded", "status": "True"}],
+            "results": [{"name": "IMAGES", "value": images.collect::<Vec<_>>().join(",")}]}});
+        Artifacts::of(&CompletedRun::prove(Run::from_value(run).unwrap(), Vec::new()).unwrap())
+    }
+
+    fn config(index_children: bool) -> Config {
+        let mut config = Config::default();
+        config.selection.index_children = index_children;
+        config
+    }
+
+    #[tokio::test]
+    async fn what_an_index_lists_is_signed_once_each_beside_it() {
+        let (artifacts, unread) = with_children(of(&[2, 4]), &config(true), &Numbered).await;
+        assert_eq!(artifacts.images, [2, 4, 3, 5, 6].map(numbered));
+        assert!(unread.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_image_that_cannot_be_looked_into_fails_and_is_signed_nevertheless() {
+        let (artifacts, unread) = with_children(of(&[1, 2]), &config(true), &Numbered).await;
+        assert_eq!(artifacts.images, [1, 2, 3, 4].map(numbered));
+        let outcome = Outcome { entries: unread, unusable: Vec::new() };
+        assert!(!outcome.is_complete());
+        assert_eq!(outcome.entries[0].artifact, Artifact::Image(numbered(1)));
+        assert!(outcome.failures().next().unwrap().to_string().contains("it is odd"));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_where_nothing_is_to_be_signed() {
+        let mut without_images = config(true);
+        without_images.oci.storage.clear();
+        for config in [config(false), without_images] {
+            let (artifacts, unread) = with_children(of(&[1, 2]), &config, &Numbered).await;
+            assert_eq!((artifacts.images.len(), unread.len()), (2, 0));
+        }
     }
 }

@@ -97,6 +97,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The configured source is none.
+    #[error("signers.x509.fulcio.provider: {0}")]
+    Provider(provider::UnknownProvider),
     /// No source at all.
     #[error("no provider of identity tokens is there: {looked}")]
     NoProvider {
@@ -134,7 +137,7 @@ impl Diagnose for Error {
             Self::WorkloadApi { .. } | Self::NotRegistered { .. } | Self::Endpoint { .. } => {
                 "identity_spiffe"
             }
-            Self::NoProvider { .. } | Self::Absent { .. } => "identity_provider",
+            Self::Provider(_) | Self::NoProvider { .. } | Self::Absent { .. } => "identity_provider",
         }
     }
 
@@ -158,7 +161,7 @@ impl Diagnose for Error {
                 "mount a projected service account token or the SPIFFE Workload API, or set signers.x509.fulcio.provider"
                     .to_owned()
             }
-            Self::WorkloadApi { .. } | Self::Request { .. } | Self::Absent { .. } => return None,
+            Self::Provider(_) | Self::WorkloadApi { .. } | Self::Request { .. } | Self::Absent { .. } => return None,
         })
     }
 

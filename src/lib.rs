@@ -10,7 +10,7 @@
 //! 1. [`error`], [`tekton`], [`artifact`], [`config`]: values, no input or output at all.
 //! 2. [`payload`], and the pure parts of [`signature`], [`storage`], [`credential`], [`identity`].
 //! 3. [`client`]: the only place that opens sockets.
-//! 4. adapters: `storage::oci`, `credential::kubernetes`, `config::watch`.
+//! 4. adapters: `storage::oci`, `credential::kubernetes`, `config::watch`, [`refresh`].
 //! 5. [`flow`]: ports only.
 //! 6. [`controller`]; 7. [`cli`]; 8. `main`.
 //!
@@ -32,6 +32,8 @@ pub mod error;
 pub mod flow;
 pub mod identity;
 pub mod payload;
+pub mod policy;
+pub mod refresh;
 pub mod signature;
 pub mod storage;
 pub mod tekton;

@@ -4,6 +4,7 @@
 //! is how a retry finds out that its work is done already.
 
 mod go_json;
+mod image_statement;
 mod material;
 mod merged;
 mod result_reference;
@@ -22,6 +23,7 @@ use crate::artifact::image::{Image, Repository};
 use crate::artifact::{Artifact, RunArtifact};
 use crate::error::{Class, Diagnose};
 use crate::tekton::completed::CompletedRun;
+pub use image_statement::{IMAGE_PREDICATE, image_statement};
 pub use simple_signing::simple_signing;
 
 /// In which form an artifact is described.
@@ -29,6 +31,8 @@ pub use simple_signing::simple_signing;
 pub enum Format {
     /// cosign's payload for images.
     SimpleSigning,
+    /// cosign's statement about an image, which stands for that payload in bundles.
+    ImageStatement,
     /// SLSA provenance v0.2; `in-toto` and `slsa/v1` mean this alike.
     InToto,
     /// SLSA provenance v1.0 with every result as a by-product.
@@ -110,6 +114,7 @@ impl Format {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SimpleSigning => "simplesigning",
+            Self::ImageStatement => "cosign/sign/v1",
             Self::InToto => "in-toto",
             Self::SlsaV2Alpha3 => "slsa/v2alpha3",
             Self::SlsaV2Alpha4 => "slsa/v2alpha4",
@@ -178,7 +183,7 @@ pub fn statement(
     let inspected = if provenance.deep_inspection { executed.as_slice() } else { &[] };
     let subjects = subject::subjects(completed, format, inspected).into_entries();
     let (predicate_type, bytes) = match format {
-        Format::SimpleSigning => return Err(Error::NotForRuns(format)),
+        Format::SimpleSigning | Format::ImageStatement => return Err(Error::NotForRuns(format)),
         Format::InToto => {
             let predicate = slsa_v0_2::predicate(completed, provenance, &executed);
             (

@@ -5,27 +5,54 @@
 //!
 //! This file holds no key and does no input or output; the signers in `signature/` do.
 
+pub mod bundle;
 pub mod certificate;
+pub mod covered;
 pub mod dsse;
+pub mod entry;
 pub mod key;
+pub mod keyless;
+pub mod log;
 pub mod public_key;
+pub mod services;
+pub mod signatory;
+pub mod timestamp;
+pub mod trusted_root;
+pub mod verification;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::error::{About, Class, Diagnose};
+use crate::error::{About, Class, Diagnose, chain};
 use crate::payload::{Format, Payload};
+use certificate::Certificate;
+use covered::{Covered, SignedBy};
+use log::{Evidence, Logged, Proof};
 use public_key::PublicKey;
+use signatory::Signatory;
+use timestamp::SignedTimestamp;
 
-/// Something that signs in the name of one public key.
+/// Something that signs in the name of one signatory.
 #[async_trait]
 pub trait Signer: Send + Sync {
-    /// Signs `message`; hashing is part of signing.
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
+    /// In whose name it signs.
+    async fn signatory(&self) -> Result<Signatory, Error>;
 
-    /// The key with which the signature verifies.
-    fn public_key(&self) -> &PublicKey;
+    /// Signs `message`; hashing is part of signing.
+    async fn sign(&self, message: &[u8]) -> Result<Signature, Error>;
+}
+
+/// The raw signature, with what it verifies with.
+#[derive(Debug, Clone)]
+pub struct Signature {
+    /// As the algorithm writes it; ECDSA in ASN.1.
+    pub bytes: Vec<u8>,
+    /// The key that it verifies with.
+    pub key: PublicKey,
+    /// The certificate of that key, where an authority vouches for it.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// A payload with one signature over it.
@@ -33,37 +60,88 @@ pub trait Signer: Send + Sync {
 pub struct Signed {
     /// What was signed.
     pub payload: Arc<Payload>,
-    /// The raw signature: over the payload's bytes, or over its DSSE pre-authentication encoding.
-    pub signature: Vec<u8>,
+    /// Over the payload's bytes, or over its DSSE pre-authentication encoding.
+    pub signature: Signature,
     /// The envelope, when the format wraps the payload in one.
     pub envelope: Option<Vec<u8>>,
-    /// The key that it verifies with.
-    pub key: PublicKey,
+    /// Who signed.
+    pub signatory: Signatory,
+    /// What proves when, gathered after signing.
+    pub evidence: Evidence,
+    /// A timestamp over the envelope, for cosign's tags.
+    pub envelope_timestamp: Option<SignedTimestamp>,
+    /// The entries of that in logs, as they are told of.
+    pub logged: Vec<Logged>,
 }
 
 impl Signed {
+    fn new(
+        payload: Arc<Payload>,
+        signature: Signature,
+        envelope: Option<Vec<u8>>,
+        signatory: Signatory,
+    ) -> Self {
+        let (evidence, logged) = (Evidence::default(), Vec::new());
+        Self { payload, signature, envelope, signatory, evidence, logged, envelope_timestamp: None }
+    }
+
+    /// The timestamp that lies beside it under cosign's tags.
+    pub fn tag_timestamp(&self) -> Option<&SignedTimestamp> {
+        match self.envelope {
+            Some(_) => self.envelope_timestamp.as_ref(),
+            None => self.evidence.timestamps.first(),
+        }
+    }
+
+    /// Adds what the log at `url` gave.
+    pub fn prove(&mut self, url: &str, proof: Proof) {
+        self.logged.extend(proof.logged(url));
+        self.evidence.add(proof);
+    }
+
     /// What stores keep as "the signature" (Chains specification §5.4): the envelope where there is one.
     pub fn content(&self) -> &[u8] {
-        self.envelope.as_deref().unwrap_or(&self.signature)
+        self.envelope.as_deref().unwrap_or(&self.signature.bytes)
+    }
+
+    /// As logs and verifiers see it.
+    pub fn view(&self) -> covered::Signature<'_> {
+        let payload = self.payload.bytes.as_slice();
+        let covered = match self.envelope {
+            Some(_) => Covered::Envelope { payload_type: self.payload.media_type, payload },
+            None => Covered::Payload(payload),
+        };
+        let Signature { bytes, key, certificate } = &self.signature;
+        let by = certificate.as_deref().map_or(SignedBy::Key(key), SignedBy::Certificate);
+        covered::Signature { covered, bytes, by }
+    }
+
+    /// The certificate and its chain as PEM, empty where a key signed.
+    pub fn pems(&self) -> (String, String) {
+        let certificate = self.signature.certificate.as_ref();
+        certificate.map(|certificate| (certificate.leaf_pem(), certificate.chain_pem())).unwrap_or_default()
     }
 }
 
 /// Signs one payload.
-pub async fn sign(payload: &Arc<Payload>, signer: &dyn Signer) -> Result<Signed, Error> {
-    let key = signer.public_key().clone();
-    let payload = Arc::clone(payload);
+pub async fn sign(
+    payload: &Arc<Payload>,
+    signer: &dyn Signer,
+    signatory: &Signatory,
+) -> Result<Signed, Error> {
+    let (payload, signatory) = (Arc::clone(payload), signatory.clone());
     if payload.format == Format::SimpleSigning {
         let signature = signer.sign(&payload.bytes).await?;
-        return Ok(Signed { payload, signature, envelope: None, key });
+        return Ok(Signed::new(payload, signature, None, signatory));
     }
-    let signature =
-        signer.sign(&dsse::pre_authentication_encoding(payload.media_type, &payload.bytes)).await?;
-    let envelope = dsse::envelope(payload.media_type, &payload.bytes, key.id(), &signature);
-    Ok(Signed { payload, signature, envelope: Some(envelope), key })
+    let message = dsse::pre_authentication_encoding(payload.media_type, &payload.bytes);
+    let signature = signer.sign(&message).await?;
+    let envelope = dsse::envelope(payload.media_type, &payload.bytes, signature.key.id(), &signature.bytes);
+    Ok(Signed::new(payload, signature, Some(envelope), signatory))
 }
 
 /// Whether stored content is a signature over this payload by this key.
-pub fn verifies(payload: &Payload, content: &[u8], key: &PublicKey) -> bool {
+fn content_verifies(payload: &Payload, content: &[u8], key: &PublicKey) -> bool {
     if payload.format == Format::SimpleSigning {
         return key.verifies(&payload.bytes, content);
     }
@@ -89,38 +167,70 @@ pub enum Error {
         /// The Secret or the directory that was read.
         place: String,
     },
+    /// A file that was named as the key.
+    #[error("cannot read the signing key {file}")]
+    KeyFile {
+        /// The file.
+        file: String,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// A key that cannot be used.
     #[error(transparent)]
     Key(#[from] key::KeyError),
+    /// A server that signing needs: no identity token, no certificate, no log.
+    #[error("{}", chain(.0.as_ref()))]
+    Service(Arc<dyn Diagnose + Send + Sync>),
+}
+
+impl Error {
+    fn inner(&self) -> Option<&dyn Diagnose> {
+        match self {
+            Self::Service(error) => Some(error.as_ref()),
+            _ => None,
+        }
+    }
 }
 
 impl Diagnose for Error {
     fn class(&self) -> Class {
-        Class::Misconfigured
+        self.inner().map_or(Class::Misconfigured, Diagnose::class)
     }
 
     fn label(&self) -> &'static str {
         match self {
             Self::Refused { .. } => "signing",
-            Self::NoKey { .. } => "no_key",
+            Self::NoKey { .. } | Self::KeyFile { .. } => "no_key",
             Self::Key(_) => "bad_key",
+            Self::Service(error) => error.label(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Refused { .. } => None,
+            Self::Refused { .. } | Self::KeyFile { .. } => None,
             Self::NoKey { .. } => Some(
                 "create one with: cosign generate-key-pair k8s://tekton-chains/signing-secrets".to_owned(),
             ),
             Self::Key(error) => Some(error.remedy().to_owned()),
+            Self::Service(error) => error.hint(),
         }
     }
 
     fn about(&self) -> Option<About> {
         match self {
             Self::NoKey { place } => Some(About { kind: "Secret", name: place.clone() }),
-            Self::Refused { .. } | Self::Key(_) => None,
+            Self::Service(error) => error.about(),
+            Self::Refused { .. } | Self::KeyFile { .. } | Self::Key(_) => None,
         }
+    }
+
+    fn host_away(&self) -> Option<&str> {
+        self.inner().and_then(Diagnose::host_away)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.inner().and_then(Diagnose::retry_after)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A store is asked first what is missing at a place and then given exactly that, so that nothing is signed,
 //! logged or written twice: *already there* means the same payload bytes **and** a signature over them that
-//! verifies now with the key in question. Anything else at that place is left alone.
+//! verifies now, made by the signatory in question. Anything else at that place is left alone.
 //!
 //! Stores live for one attempt on one run; what they may share between runs lies in `client`.
 
@@ -17,10 +17,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::artifact::image::{Image, Repository};
-use crate::error::{About, Class, Diagnose};
+use crate::error::{About, Class, Diagnose, chain};
 use crate::payload::Payload;
 use crate::signature::Signed;
-use crate::signature::public_key::PublicKey;
+use crate::signature::log::Logged;
+use crate::signature::signatory::Signatory;
 
 /// Keeps signatures, and knows which it has.
 #[async_trait]
@@ -32,16 +33,23 @@ pub trait Store: Send + Sync {
     /// it to.
     fn places(&self, payload: &Payload) -> Vec<Place>;
 
-    /// Those of `keys` without a verifying signature over `payload` at `place`.
+    /// Those of `signatories` without a verifying signature over `payload` at `place`.
     async fn missing(
         &self,
         place: &Place,
         payload: &Payload,
-        keys: &[PublicKey],
-    ) -> Result<Vec<PublicKey>, Error>;
+        signatories: &[Signatory],
+    ) -> Result<Vec<Signatory>, Error>;
 
     /// Adds signatures beside what is there, and returns once they are known to be there.
     async fn add(&self, place: &Place, signed: &[Arc<Signed>]) -> Result<Stored, Error>;
+}
+
+/// Tells which manifests an image index lists.
+#[async_trait]
+pub trait Index: Send + Sync {
+    /// Those that stand for a platform, in the order of the index; none when `image` is no index.
+    async fn children(&self, image: &Image) -> Result<Vec<Image>, Error>;
 }
 
 /// One place in a store.
@@ -56,6 +64,13 @@ pub enum Place {
         /// `sha256-<hex>.sig` or `.att`.
         tag: String,
     },
+    /// A manifest of its own that refers to an image.
+    Referrer {
+        /// The image that is signed or attested.
+        subject: Image,
+        /// Where it is pushed to, as for a tag.
+        repository: Repository,
+    },
     /// The annotations of the run itself, under this short key.
     Annotations(String),
 }
@@ -64,6 +79,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tag { repository, tag, .. } => write!(f, "{repository}:{tag}"),
+            Self::Referrer { repository, subject } => write!(f, "{repository}, bundle of {}", subject.digest),
             Self::Annotations(key) => write!(f, "annotation signature-{key}"),
         }
     }
@@ -78,13 +94,23 @@ pub struct Stored {
     pub credential: Option<String>,
     /// Those that it refused before, each with the reason.
     pub refused: Vec<String>,
+    /// Where the log entries of what was added can be looked at.
+    pub logged: Vec<Logged>,
+}
+
+impl Stored {
+    /// With the log entries of what was added.
+    fn of(signed: &[Arc<Signed>]) -> Self {
+        let logged = signed.iter().flat_map(|signed| signed.logged.clone());
+        Self { logged: logged.collect(), ..Self::default() }
+    }
 }
 
 /// Why something is not in place.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server behind the store said no, or nothing.
-    #[error("{0}")]
+    #[error("{}", chain(.0.as_ref()))]
     Backend(Box<dyn Diagnose + Send + Sync>),
     /// Other writers kept replacing the tag.
     #[error("cannot store at {place}: other writers replaced it {times} times in a row")]
@@ -102,6 +128,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// An image index that is not what it should be.
+    #[error("cannot sign the manifests that {image} lists: {reason}")]
+    Index {
+        /// The index.
+        image: Box<Image>,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// Kubernetes takes 256 KiB of annotations on one object.
     #[error("annotations of the run would take {size} bytes, Kubernetes allows {limit}")]
     AnnotationsTooLarge {
@@ -109,6 +143,8 @@ pub enum Error {
         size: usize,
         /// Without which the API server refuses the object.
         limit: usize,
+        /// The configuration key that sends it there.
+        key: &'static str,
     },
 }
 
@@ -118,7 +154,7 @@ impl Diagnose for Error {
             Self::Backend(error) => error.class(),
             Self::Contended { .. } => Class::Temporary,
             Self::Foreign { .. } => Class::Misconfigured,
-            Self::AnnotationsTooLarge { .. } => Class::Permanent,
+            Self::Index { .. } | Self::AnnotationsTooLarge { .. } => Class::Permanent,
         }
     }
 
@@ -127,6 +163,7 @@ impl Diagnose for Error {
             Self::Backend(error) => error.label(),
             Self::Contended { .. } => "contended",
             Self::Foreign { .. } => "foreign_tag",
+            Self::Index { .. } => "image_index",
             Self::AnnotationsTooLarge { .. } => "annotations_too_large",
         }
     }
@@ -136,8 +173,11 @@ impl Diagnose for Error {
             Self::Backend(error) => error.hint(),
             Self::Contended { .. } => None,
             Self::Foreign { place, .. } => Some(format!("delete {place} or move it to another tag")),
-            Self::AnnotationsTooLarge { .. } => {
-                Some("store it in the registry: set artifacts.taskrun.storage to \"oci\"".to_owned())
+            Self::Index { .. } => {
+                Some("push an index that lists its images, or unset artifacts.oci.index-children".to_owned())
+            }
+            Self::AnnotationsTooLarge { key, .. } => {
+                Some(format!("store it in the registry: set {key} to \"oci\""))
             }
         }
     }

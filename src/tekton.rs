@@ -27,6 +27,10 @@ use serde_json::Value;
 use fields::Fields;
 pub use run::{MAX_RUN_BYTES, MalformedRun, PipelineRun, Run, TaskRun};
 
+/// Where the log entry of a run is.
+pub const TRANSPARENCY: &str = "chains.tekton.dev/transparency";
+/// With this annotation a run asks for its entry in a log.
+pub const TRANSPARENCY_UPLOAD: &str = "chains.tekton.dev/transparency-upload";
 /// Prefix of every annotation that Chains and Hallmark write (Chains specification §2.7).
 pub const ANNOTATION_PREFIX: &str = "chains.tekton.dev/";
 

@@ -2,6 +2,8 @@
 
 pub mod metrics;
 
+use std::sync::OnceLock;
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -15,14 +17,37 @@ pub enum LogFormat {
     Text,
 }
 
+/// Changes the filter of the logs that are running.
+type Reload = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+static RELOAD: OnceLock<(Reload, String)> = OnceLock::new();
+
 /// Sends logs to standard error. `filter` is in the syntax of `tracing` (`info`, `hallmark=debug`); what cannot be
-/// read is treated as `info`.
-pub fn logs(format: LogFormat, filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+/// read is treated as `info`. One that is `fixed` was asked for on the command line and stays.
+pub fn logs(format: LogFormat, filter: &str, fixed: bool) {
+    let builder = tracing_subscriber::fmt().with_env_filter(read(filter)).with_writer(std::io::stderr);
     // A second call, as in tests, finds a subscriber in place and changes nothing.
     let _ = match format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            if !fixed {
+                let reload = move |filter| drop(handle.reload(filter));
+                let _ = RELOAD.set((Box::new(reload), filter.to_owned()));
+            }
+            builder.try_init()
+        }
         LogFormat::Text => builder.with_target(false).try_init(),
     };
+}
+
+/// Filters the logs of an agent by another filter from now on, or by that of its start again.
+pub fn follow_level(filter: Option<&str>) {
+    if let Some((reload, first)) = RELOAD.get() {
+        reload(read(filter.unwrap_or(first)));
+    }
+}
+
+fn read(filter: &str) -> EnvFilter {
+    EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"))
 }

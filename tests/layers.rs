@@ -49,3 +49,24 @@ fn every_test_file_says_what_it_is_for() {
     let lines: Vec<_> = violations.iter().map(ToString::to_string).collect();
     assert!(lines.is_empty(), "{}", lines.join("\n"));
 }
+
+#[test]
+fn every_failure_story_names_a_test_that_exists_or_says_that_it_is_still_to_come() {
+    let stories = include_str!("../docs/failure-stories.md");
+    let sources: Vec<_> = ["src", "tests"].into_iter().flat_map(files).collect();
+    let mut open = 0;
+    for number in 1..=20 {
+        let row = stories.lines().find(|line| line.starts_with(&format!("| {number} |")));
+        let cells: Vec<&str> =
+            row.unwrap_or_else(|| panic!("story {number} is missing")).split('|').collect();
+        let test = cells[4].trim().trim_matches('`');
+        if test.is_empty() {
+            assert!(cells[3].contains("still to come"), "story {number} has neither test nor reason");
+            open += 1;
+            continue;
+        }
+        let declared = format!("fn {test}(");
+        assert!(sources.iter().any(|(_, text)| text.contains(&declared)), "story {number}: no test {test}");
+    }
+    assert!(open <= 4, "{open} stories without a test");
+}

@@ -76,7 +76,8 @@ impl Repository {
             Some((first, rest)) if is_host(first) => (canonical_host(first), rest),
             _ => (DOCKER_HUB.to_owned(), text),
         };
-        if !valid_host(&host) {
+        // `1.` is a host by its dot alone: without it the text would name another registry.
+        if !valid_host(&host) || !is_host(&host) {
             return Err(MalformedReference::Host(shown()));
         }
         let path = without_tag(rest);
@@ -190,6 +191,8 @@ mod tests {
             ("127.0.0.1:8000/a/b", "127.0.0.1:8000", "a/b"),
             ("REG.example.com/xy", "reg.example.com", "xy"),
             ("reg.example.com./xy", "reg.example.com", "xy"),
+            ("localhost./xy", "localhost", "xy"),
+            ("reg.:5000/xy", "reg:5000", "xy"),
             ("[::1]:5000/xy", "[::1]:5000", "xy"),
             ("ghcr.io", DOCKER_HUB, "library/ghcr.io"),
             ("gcr.io/foo/bar:v1", "gcr.io", "foo/bar"),
@@ -208,6 +211,10 @@ mod tests {
         assert!(matches!(Repository::parse("reg.example.com/a//b"), Err(MalformedReference::Path(_))));
         assert!(matches!(Repository::parse("reg.example.com/../b"), Err(MalformedReference::Path(_))));
         assert!(matches!(Repository::parse("a b.c/xy"), Err(MalformedReference::Host(_))));
+        assert!(
+            matches!(Repository::parse("1./ap"), Err(MalformedReference::Host(_))),
+            "1/ap is Docker Hub's"
+        );
         assert!(matches!(Repository::parse("reg.example.com:99999/xy"), Err(MalformedReference::Host(_))));
     }
 

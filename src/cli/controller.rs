@@ -8,8 +8,10 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, environment, refuse};
-use crate::controller::{self, KeySource, Options};
+use super::{Exit, environment, fail_to_connect, refuse};
+use crate::controller::refresh::Files;
+use crate::controller::{self, Companions, KeySource, Options, Process};
+use crate::refresh::{PROVIDERS_FILE, TOKEN_FILE};
 
 /// Watch TaskRuns and PipelineRuns and sign what they build.
 #[derive(Debug, Args)]
@@ -35,6 +37,44 @@ pub struct Arguments {
     )]
     signing_secrets: String,
 
+    /// Name of the ConfigMap that sets the level of the log, unless --log does.
+    #[arg(
+        long,
+        env = "CONFIG_LOGGING_NAME",
+        default_value = "config-logging",
+        value_name = "NAME",
+        hide = true
+    )]
+    config_logging: String,
+
+    /// Name of the leader election ConfigMap of Chains: what it sets is reported as unused.
+    #[arg(
+        long,
+        env = "CONFIG_LEADERELECTION_NAME",
+        default_value = "tekton-chains-config-leader-election",
+        value_name = "NAME",
+        hide = true
+    )]
+    config_leader_election: String,
+
+    /// Name of the observability ConfigMap of Chains: what it sets is reported as unused.
+    #[arg(
+        long,
+        env = "CONFIG_OBSERVABILITY_NAME",
+        default_value = "tekton-chains-config-observability",
+        value_name = "NAME",
+        hide = true
+    )]
+    config_observability: String,
+
+    /// With refresh.enabled: file with the identity token that is exchanged for registry tokens.
+    #[arg(long, env = "HALLMARK_REFRESH_TOKEN_FILE", default_value = TOKEN_FILE, value_name = "FILE")]
+    refresh_token_file: PathBuf,
+
+    /// With refresh.enabled: token services, in TOML; it may be absent.
+    #[arg(long, env = "HALLMARK_REFRESH_PROVIDERS", default_value = PROVIDERS_FILE, value_name = "FILE")]
+    refresh_providers: PathBuf,
+
     /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -56,24 +96,38 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments) -> Exit {
     let client = match client(arguments.kubeconfig.as_deref()).await {
         Ok(client) => client,
-        Err(error) => {
-            let hint = "give --kubeconfig FILE, or run in a pod with a service account";
-            eprintln!("hallmark: {hint}");
-            return refuse(error.as_ref(), Exit::Failed);
-        }
+        Err(error) => return fail_to_connect(error.as_ref()),
     };
     let namespaces = arguments.namespace.iter().map(|name| name.trim().to_owned());
     let options = Options {
         namespaces: namespaces.filter(|name| !name.is_empty()).collect(),
         system_namespace: arguments.system_namespace,
         replica: arguments.replica.unwrap_or_else(|| format!("process-{}", std::process::id())),
-        keys: key_source(&arguments.signing_secrets),
         health: arguments.health_address,
         metrics: arguments.metrics_address,
-        proxies: environment::proxies(),
-        surroundings: environment::surroundings(),
+        process: Process {
+            keys: key_source(&arguments.signing_secrets),
+            proxies: environment::proxies(),
+            surroundings: environment::surroundings(),
+            clouds: environment::clouds(),
+            identities: environment::identities(Some(&client)),
+        },
+        companions: Companions {
+            logging: arguments.config_logging,
+            leader_election: arguments.config_leader_election,
+            observability: arguments.config_observability,
+        },
+        refresh: Files { token: arguments.refresh_token_file, providers: arguments.refresh_providers },
     };
     let stop = CancellationToken::new();
+    match stop_on_signal(&stop, Box::pin(controller::run(client, options, stop.clone()))).await {
+        Ok(()) => Exit::Ok,
+        Err(error) => refuse(&error, Exit::Failed),
+    }
+}
+
+/// Runs to the end; a signal cancels `stop`, which is what `running` ends by.
+pub(super) async fn stop_on_signal<T>(stop: &CancellationToken, running: impl Future<Output = T>) -> T {
     let stopped = async {
         if let Err(error) = terminated().await {
             tracing::error!(%error, "cannot listen for signals");
@@ -81,16 +135,13 @@ pub async fn run(arguments: Arguments) -> Exit {
         stop.cancel();
     };
     let running = async {
-        let result = controller::run(client, options, stop.clone()).await;
+        let result = running.await;
         // One that could not start waits for no signal.
         stop.cancel();
         result
     };
-    let (result, ()) = tokio::join!(running, stopped_or(&stop, stopped));
-    match result {
-        Ok(()) => Exit::Ok,
-        Err(error) => refuse(&error, Exit::Failed),
-    }
+    let (result, ()) = tokio::join!(running, stopped_or(stop, stopped));
+    result
 }
 
 /// Waits for a signal, or for a controller that has stopped by itself.

@@ -4,7 +4,7 @@
 //! Without `--probe` no registry is contacted; with `-f` nothing but the registry.
 
 mod output;
-mod subject;
+pub(super) mod subject;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use futures::FutureExt as _;
 
 use self::subject::{Inquiry, NamedImage, Subjects};
-use super::registries::RegistryOptions;
+use super::output::Output;
+use super::registries::{RegistryOptions, clouds};
 use super::{Exit, fail, refuse};
 use crate::client::registry::{self, Registry, Session};
 use crate::config::Config;
@@ -82,6 +83,10 @@ pub struct Explain {
     #[arg(long, env = "SYSTEM_NAMESPACE", default_value = "tekton-chains", value_name = "NAMESPACE")]
     system_namespace: String,
 
+    /// The agent's own service account in that namespace, whose Secrets it lends to runs.
+    #[arg(long, default_value = "tekton-chains-controller", value_name = "NAME")]
+    agent_account: String,
+
     /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -97,19 +102,41 @@ enum Wanted {
     Push,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-}
-
 /// One target, explained.
-struct Explained {
-    subject: String,
-    target: Target,
+pub(super) struct Explained {
+    pub(super) subject: String,
+    pub(super) target: Target,
     keychain: Arc<Keychain>,
     report: CredentialReport,
-    stopped: Option<registry::Error>,
+    pub(super) stopped: Option<registry::Error>,
+}
+
+impl Explain {
+    /// A probe of one image with the credentials of a service account, both named by namespace and name; `agent` is
+    /// the controller's.
+    pub(super) fn of_account(
+        account: (&str, &str),
+        image: NamedImage,
+        agent: (&str, &str),
+        kubeconfig: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            files: Vec::new(),
+            namespace: Some(account.0.to_owned()),
+            service_account: Some(account.1.to_owned()),
+            taskrun: None,
+            pipelinerun: None,
+            images: vec![image],
+            operation: None,
+            probe: true,
+            config: None,
+            registries: RegistryOptions::default(),
+            system_namespace: agent.0.to_owned(),
+            agent_account: agent.1.to_owned(),
+            kubeconfig,
+            output: Output::Table,
+        }
+    }
 }
 
 /// Runs the command.
@@ -129,16 +156,30 @@ pub async fn run(command: Command) -> Exit {
 
 async fn explain(arguments: &Explain) -> Result<Vec<Explained>, Exit> {
     let registries = arguments.registries.read().map_err(|error| refuse(&error, Exit::Usage))?;
+    explain_with(arguments, &registries).await
+}
+
+/// The same with a registry configuration that was read elsewhere.
+pub(super) async fn explain_with(
+    arguments: &Explain,
+    registries: &Arc<RegistryConfig>,
+) -> Result<Vec<Explained>, Exit> {
     let subjects = Subjects::of(arguments).await?;
     let config = subjects.config(arguments).await?;
     let registry = Registry::new().map_err(|error| fail(&error))?;
+    let clouds = clouds(&registry, registries, &config);
     let mut explained = Vec::new();
     for inquiry in subjects.inquiries(arguments).await? {
         let namespace = &inquiry.references.namespace;
         let permission = Permission::of(&config.registry, namespace);
-        let agent = Agent { config: Arc::clone(&registries), permission, ..Agent::default() };
-        let keychain = Arc::new(subjects.keychain(&inquiry.references).await?.with_agent(agent));
-        let session = session(&registry, &inquiry, &config, &registries, &keychain);
+        let agent = Agent {
+            config: Arc::clone(registries),
+            clouds: Arc::clone(&clouds),
+            permission,
+            ..Agent::default()
+        };
+        let keychain = Arc::new(subjects.keychain(&inquiry.references, agent).await?);
+        let session = session(&registry, &inquiry, &config, registries, &keychain);
         for (target, reference) in targets(&inquiry, &config, arguments.operation) {
             let asked = if arguments.probe {
                 session.probe(&target, &reference).await.map(|probe| (probe.report, probe.stopped))

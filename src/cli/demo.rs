@@ -77,7 +77,8 @@ async fn demonstrate(arguments: &Arguments) -> Result<Exit, DemoError> {
     let keys = KeyRing::import(&world.directory().display().to_string(), &world.key_files()?)?;
     let (run, objects) = world.run_and_objects()?;
     let (config, registry) = (sign::defaults(), Registry::new()?);
-    let signed = sign::sign(run, Value::Null, &config, &keys, &registry, &Arc::new(objects)).await;
+    let material = sign::Material::of_keys(keys, &config, &objects.registries).await?;
+    let signed = sign::sign(run, Value::Null, &config, &material, &registry, &Arc::new(objects)).await;
     show.found(&signed.run).print();
     show.credentials(&signed.reports).print();
     if let Some(error) = signed.outcome.failures().next() {

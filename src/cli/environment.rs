@@ -1,5 +1,5 @@
-//! The settings that a process gets from its environment and that have no option of their own: proxies, and the files
-//! of docker and podman.
+//! The settings that a process gets from its environment and that have no option of their own: proxies, the files of
+//! docker and podman, identities in clouds.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -8,7 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::credential::files::docker::Surroundings;
 use crate::credential::registry_config::Proxies;
+use crate::credential::{Redacted, cloud};
 use crate::identity;
+use crate::identity::request::RequestedToken;
+use crate::identity::token::IdentityToken;
 
 /// The proxies of the process, as most programs read them. What is no proxy is passed over with a warning.
 pub(super) fn proxies() -> Proxies {
@@ -26,20 +29,121 @@ pub(super) fn surroundings() -> Surroundings {
         registry_auth_file: path("REGISTRY_AUTH_FILE"),
         runtime_directory: path("XDG_RUNTIME_DIR"),
         config_directory: path("XDG_CONFIG_HOME"),
+        search_path: set("PATH").map(Into::into),
         uid: std::fs::metadata("/proc/self").ok().map(|own| own.uid()),
     }
 }
 
-/// Where identity tokens may come from.
-pub(super) fn identities() -> identity::selection::Surroundings {
+/// Who the process is in clouds.
+pub(super) fn clouds() -> cloud::Surroundings {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let google = cloud::google::Variables {
+        credentials: set("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from),
+        metadata_host: set("GCE_METADATA_HOST"),
+    };
+    cloud::Surroundings { aws: aws(), google }
+}
+
+fn aws() -> cloud::ecr::Variables {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let (path, secret) = (|name| set(name).map(PathBuf::from), |name| set(name).map(Redacted::from));
+    cloud::ecr::Variables {
+        access_key_id: set("AWS_ACCESS_KEY_ID"),
+        secret_access_key: secret("AWS_SECRET_ACCESS_KEY"),
+        session_token: secret("AWS_SESSION_TOKEN"),
+        role_arn: set("AWS_ROLE_ARN"),
+        role_session_name: set("AWS_ROLE_SESSION_NAME"),
+        web_identity_token_file: path("AWS_WEB_IDENTITY_TOKEN_FILE"),
+        container_full_uri: set("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        container_relative_uri: set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+        container_token: secret("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+        container_token_file: path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+        metadata_endpoint: set("AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+        metadata_disabled: set("AWS_EC2_METADATA_DISABLED")
+            .is_some_and(|text| text.eq_ignore_ascii_case("true")),
+        region: set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")),
+        endpoint: set("AWS_ENDPOINT_URL"),
+        endpoint_ecr: set("AWS_ENDPOINT_URL_ECR"),
+        endpoint_ecr_public: set("AWS_ENDPOINT_URL_ECR_PUBLIC"),
+        endpoint_sts: set("AWS_ENDPOINT_URL_STS"),
+    }
+}
+
+/// Where Hallmark keeps what belongs to a person.
+#[derive(Debug, Clone)]
+pub(super) struct Folders {
+    /// Settings and stored credentials.
+    pub(super) config: PathBuf,
+    /// Tokens that end by themselves.
+    pub(super) cache: PathBuf,
+    /// Docker's own folder.
+    pub(super) docker: PathBuf,
+}
+
+/// Nothing without a home.
+pub(super) fn folders() -> Option<Folders> {
+    let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = path("HOME");
+    let below =
+        |set: Option<PathBuf>, usual: &str| set.or_else(|| home.as_ref().map(|home| home.join(usual)));
+    Some(Folders {
+        config: below(path("XDG_CONFIG_HOME"), ".config")?.join("hallmark"),
+        cache: below(path("XDG_CACHE_HOME"), ".cache")?.join("hallmark"),
+        docker: below(path("DOCKER_CONFIG"), ".docker")?,
+    })
+}
+
+/// What stands in for the settings of the credential helper.
+pub(super) struct HelperVariables {
+    /// `HALLMARK_IDENTITY`.
+    pub(super) identity: Option<String>,
+    /// `HALLMARK_IDENTITY_TOKEN`: a file.
+    pub(super) token_file: Option<PathBuf>,
+    /// `HALLMARK_PROVIDERS`: a file.
+    pub(super) providers: Option<PathBuf>,
+}
+
+/// The variables of the credential helper, which docker gives no arguments.
+pub(super) fn helper() -> HelperVariables {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    HelperVariables {
+        identity: set("HALLMARK_IDENTITY"),
+        token_file: set("HALLMARK_IDENTITY_TOKEN").map(PathBuf::from),
+        providers: set("HALLMARK_PROVIDERS").map(PathBuf::from),
+    }
+}
+
+/// Where programs are looked for.
+pub(super) fn search_path() -> Vec<PathBuf> {
+    variable("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+/// Where a pod finds the token of its own service account.
+const OWN_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+/// Whether this process is a pod with a service account.
+pub(super) fn is_pod() -> bool {
+    std::path::Path::new(OWN_TOKEN).exists()
+}
+
+/// Where identity tokens may come from; `cluster` can make those of the process's own service account.
+pub(super) fn identities(cluster: Option<&kube::Client>) -> identity::selection::Surroundings {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     identity::selection::Surroundings {
         token: set("SIGSTORE_ID_TOKEN").map(Zeroizing::new),
         spiffe_endpoint: set("SPIFFE_ENDPOINT_SOCKET"),
         in_github: set("ACTIONS_ID_TOKEN_REQUEST_URL").is_some(),
         in_buildkite: set("BUILDKITE_AGENT_ACCESS_TOKEN").is_some(),
-        account: None,
+        account: cluster.and_then(own_account),
     }
+}
+
+/// The service account that this process runs as, by the name that its token carries.
+fn own_account(cluster: &kube::Client) -> Option<RequestedToken> {
+    let token = IdentityToken::parse(&std::fs::read_to_string(OWN_TOKEN).ok()?).ok()?;
+    let account = token.claims().subject.strip_prefix("system:serviceaccount:")?;
+    let (namespace, name) = account.split_once(':')?;
+    Some(RequestedToken::of(cluster.clone(), namespace, name))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads them")]

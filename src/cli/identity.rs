@@ -15,7 +15,6 @@ use crate::credential::registry_config::{RegistryConfig, Trust};
 use crate::identity::provider::Provider;
 use crate::identity::token::{IdentityToken, UnverifiedClaims};
 use crate::identity::{AUDIENCE, Error, selection};
-use crate::signature::Signer as _;
 use crate::signature::certificate::Certificate;
 use crate::signature::key::Key;
 
@@ -50,15 +49,14 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(provider) => provider,
         Err(unknown) => return refuse(&unknown, Exit::Usage),
     };
-    let token = match token(provider, &arguments).await {
-        Ok(token) => token,
+    let (provider, token) = match token(provider, &arguments).await {
+        Ok(found) => found,
         Err(error) => return fail(&error),
     };
     println!("{}", claimed(token.claims()));
     let now = Timestamp::now();
     if let Err(reason) = token.check(AUDIENCE, now) {
-        eprintln!("hallmark: this token would not be sent to Fulcio: {reason}");
-        return Exit::Failed;
+        return fail(&Error::Token { provider, reason });
     }
     match &arguments.fulcio {
         None => Exit::Ok,
@@ -66,11 +64,14 @@ pub async fn run(arguments: Arguments) -> Exit {
     }
 }
 
-async fn token(provider: Option<Provider>, arguments: &Arguments) -> Result<IdentityToken, Error> {
+async fn token(
+    provider: Option<Provider>,
+    arguments: &Arguments,
+) -> Result<(Provider, IdentityToken), Error> {
     let file = arguments.token_file.as_deref();
-    let source = selection::select(provider, file, &environment::identities())?;
+    let source = selection::select(provider, file, &environment::identities(None))?;
     println!("provider     {}", source.provider());
-    source.token(AUDIENCE).await
+    Ok((source.provider(), source.token(AUDIENCE).await?))
 }
 
 /// What the token says of itself; nobody has verified it here.
@@ -104,7 +105,7 @@ async fn certify(address: &str, allow_http: bool, token: &IdentityToken, now: Ti
         eprintln!("hallmark: cannot make a key");
         return Exit::Failed;
     };
-    let proof = match key.sign(token.claims().challenge().as_bytes()).await {
+    let proof = match key.sign_now(token.claims().challenge().as_bytes()) {
         Ok(proof) => proof,
         Err(error) => return fail(&error),
     };

@@ -32,6 +32,9 @@ pub enum ManifestError {
         #[source]
         source: std::io::Error,
     },
+    /// Whoever reads it the second time finds nothing.
+    #[error("standard input can be read once, and - stands for it {0} times: put one of them into a file")]
+    StandardInput(usize),
     /// Not YAML.
     #[error("{file} is neither YAML nor JSON: {reason}")]
     Malformed {
@@ -65,6 +68,7 @@ pub enum ManifestError {
 impl Manifests {
     /// Reads files; `-` is standard input.
     pub fn read(files: &[PathBuf]) -> Result<Self, ManifestError> {
+        once(files)?;
         let mut objects = Vec::new();
         for file in files {
             let text =
@@ -123,6 +127,11 @@ impl Manifests {
         )
     }
 
+    /// The objects of one kind, as they were read.
+    pub fn of_kind<'m>(&'m self, wanted: &'m str) -> impl Iterator<Item = &'m Value> {
+        self.of(move |kind| kind == wanted).map(|(_, value)| value)
+    }
+
     fn of(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = &(PathBuf, Value)> {
         self.objects.iter().filter(move |(_, value)| wanted(kind_of(value)))
     }
@@ -146,7 +155,7 @@ impl Manifests {
 
 fn text(file: &Path) -> std::io::Result<String> {
     let mut text = String::new();
-    let read = if file == Path::new("-") {
+    let read = if is_standard_input(file) {
         std::io::stdin().take(MAX_FILE + 1).read_to_string(&mut text)?
     } else {
         std::fs::File::open(file)?.take(MAX_FILE + 1).read_to_string(&mut text)?
@@ -194,6 +203,18 @@ fn collect(
     }
     objects.push((file.to_owned(), document));
     Ok(())
+}
+
+fn is_standard_input(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// Refuses standard input more than once among all `files` that one command is given.
+pub fn once<'f>(files: impl IntoIterator<Item = &'f PathBuf>) -> Result<(), ManifestError> {
+    match files.into_iter().filter(|file| is_standard_input(file)).count() {
+        0 | 1 => Ok(()),
+        times => Err(ManifestError::StandardInput(times)),
+    }
 }
 
 fn kind_of(value: &Value) -> &str {

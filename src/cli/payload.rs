@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::config::configured;
-use super::manifests::{ManifestError, Manifests};
+use super::manifests::{self, ManifestError, Manifests};
 use super::{Exit, refuse};
 use crate::artifact::{Artifact, Artifacts, Unusable};
 use crate::config::Config;
@@ -113,6 +113,8 @@ fn describe(run: &CompletedRun, artifact: Artifact, config: &Config) -> Describe
 
 fn read(arguments: &Arguments) -> Result<(Vec<CompletedRun>, Config), Exit> {
     let usage = |error: ManifestError| refuse(&error, Exit::Usage);
+    manifests::once(arguments.files.iter().chain(&arguments.children).chain(&arguments.config))
+        .map_err(usage)?;
     let config = arguments.config.as_deref().map_or_else(|| Ok(Config::default()), configured)?;
     let manifests = Manifests::read(&arguments.files).map_err(usage)?;
     let named = task_runs(Manifests::read(&arguments.children).and_then(|read| read.runs()).map_err(usage)?)?;

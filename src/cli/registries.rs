@@ -7,8 +7,19 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::environment;
+use crate::client::cloud::Web;
+use crate::client::registry::Registry;
+use crate::config::Config;
+use crate::credential::agent::Lent;
+use crate::credential::cloud;
 use crate::credential::files::{FileError, sound_registry_config};
 use crate::credential::registry_config::RegistryConfig;
+
+/// Who this process is in clouds, as sources of credentials.
+pub(super) fn clouds(registry: &Registry, registries: &Arc<RegistryConfig>, config: &Config) -> Arc<Lent> {
+    let web = Web::new(registry.clone(), Arc::clone(registries));
+    Arc::new(cloud::lent(&environment::clouds(), &web, config.registry.aws_role_arn.as_deref()))
+}
 
 /// Where registries are configured.
 #[derive(Debug, Clone, Default, Args)]

@@ -1,37 +1,39 @@
 //! `hallmark sign`: the flow of the controller on manifest files, without a cluster.
 
+mod material;
 mod output;
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
+use jiff::Timestamp;
 use serde_json::Value;
 
+pub(super) use self::material::Material;
+use self::material::MaterialOptions;
+use self::material::NoMaterial;
 use super::config::configured;
-use super::manifests::{ManifestError, Manifests};
-use super::registries::RegistryOptions;
+use super::manifests::{self, ManifestError, Manifests};
+use super::registries::{RegistryOptions, clouds};
 use super::{Exit, exit_of, fail, refuse};
 use crate::client::registry::{KeychainFuture, Registry, Session};
 use crate::config::{Config, Storage};
-use crate::controller::settings::key_directory;
 use crate::credential::CredentialReport;
 use crate::credential::agent::{Agent, Permission};
 use crate::credential::named::RunReferences;
 use crate::credential::objects::Objects;
 use crate::flow::outcome::Outcome;
 use crate::flow::{self, Stations};
-use crate::signature;
-use crate::signature::key::keyring::KeyRing;
-use crate::storage::oci::Tags;
+use crate::storage::oci;
 use crate::storage::tekton::Annotations;
 use crate::tekton::Kind;
-use crate::tekton::completed::CompletedRun;
+use crate::tekton::completed::{CompletedRun, NotCompleted};
 
 /// Runs that are signed at the same time.
 const CONCURRENCY: usize = 16;
@@ -42,6 +44,8 @@ const CONCURRENCY: usize = 16;
   hallmark sign -f run.yaml -f secrets.yaml --key x509.pem
   kubectl get taskrun,serviceaccount,secret -n ci -o yaml | hallmark sign -f - --key cosign.key
   hallmark sign -f run.yaml --key keys/ --config chains-config.yaml -o json
+  hallmark sign -f run.yaml --identity-provider spiffe --fulcio-url http://fulcio.fulcio-system.svc
+  hallmark sign -f run.yaml --identity-token /var/run/sigstore/cosign/oidc-token
 
 A key that cosign encrypted needs its password: in the environment variable COSIGN_PASSWORD, or in a file
 cosign.password beside it.")]
@@ -56,14 +60,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// The signing key: an unencrypted PKCS#8 PEM, a cosign.key, or a directory with the files of the Secret
-    /// `signing-secrets`.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-
-    /// Password of a cosign.key.
-    #[arg(long, env = "COSIGN_PASSWORD", hide_env_values = true, hide = true)]
-    password: Option<String>,
+    #[command(flatten)]
+    material: MaterialOptions,
 
     #[command(flatten)]
     registries: RegistryOptions,
@@ -101,10 +99,6 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(read) => read,
         Err(exit) => return exit,
     };
-    let keys = match keyring(&arguments.key, arguments.password.as_deref()) {
-        Ok(keys) => keys,
-        Err(error) => return fail(&error),
-    };
     let runs = match completed(&manifests) {
         Ok(runs) if runs.is_empty() => {
             eprintln!("hallmark: there is no TaskRun or PipelineRun in the files");
@@ -122,13 +116,19 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(registries) => registries,
         Err(error) => return refuse(&error, Exit::Usage),
     };
+    let material = match arguments.material.material(&config, &registries).await {
+        Ok(material) => material,
+        Err(NoMaterial::Unusable(error)) => return fail(&error),
+        Err(error) => return refuse(&error, Exit::Usage),
+    };
     let objects = Arc::new(Objects { registries, ..objects });
-    let signed = sign_all(runs, &config, &keys, &registry, &objects).await;
+    let signed = sign_all(runs, &config, &material, &registry, &objects).await;
     match arguments.output {
         Output::Table => output::table(&signed),
         Output::Json => output::json(&signed),
         Output::Yaml => output::yaml(&signed),
     }
+    output::absent(&signed);
     output::failures(&signed);
     exit(&signed)
 }
@@ -136,13 +136,13 @@ pub async fn run(arguments: Arguments) -> Exit {
 async fn sign_all(
     runs: Vec<(CompletedRun, Value)>,
     config: &Config,
-    keys: &KeyRing,
+    material: &Material,
     registry: &Registry,
     objects: &Arc<Objects>,
 ) -> Vec<Signed> {
     let (total, shows_progress) = (runs.len(), runs.len() > CONCURRENCY && std::io::stderr().is_terminal());
     let work = stream::iter(runs)
-        .map(async |(run, manifest)| sign(run, manifest, config, keys, registry, objects).await);
+        .map(async |(run, manifest)| sign(run, manifest, config, material, registry, objects).await);
     let mut work = std::pin::pin!(work.buffered(CONCURRENCY));
     let mut signed = Vec::with_capacity(total);
     while let Some(one) = work.next().await {
@@ -159,7 +159,7 @@ pub(super) async fn sign(
     run: CompletedRun,
     manifest: Value,
     config: &Config,
-    keys: &KeyRing,
+    material: &Material,
     registry: &Registry,
     objects: &Arc<Objects>,
 ) -> Signed {
@@ -167,25 +167,27 @@ pub(super) async fn sign(
     let (namespace, objects) = (references.namespace.clone(), Arc::clone(objects));
     let registries = Arc::clone(&objects.registries);
     let permission = Permission::of(&config.registry, &namespace);
-    let agent = Agent { config: Arc::clone(&registries), permission, ..Agent::default() };
+    let clouds = clouds(registry, &registries, config);
+    let agent = Agent { config: Arc::clone(&registries), clouds, permission, ..Agent::default() };
     let keychain: BoxFuture<'static, _> =
         async move { Ok(Arc::new(objects.keychain(&references).with_agent(agent))) }.boxed();
     let keychain: KeychainFuture = keychain.shared();
-    let oci = &config.storage.oci;
     let session = Session::configured(registry, &namespace, config, &registries, keychain);
     let session = Arc::new(session);
-    let stations = Stations {
-        signers: Ok(keys.signers()),
-        stores: vec![
-            Arc::new(Tags::new(Arc::clone(&session), oci.repository.clone(), oci.require_image)),
-            Arc::new(Annotations::of(&run.run().metadata().annotations)),
-        ],
-    };
-    let outcome = flow::sign(&run, config, &stations).await;
+    let annotations = &run.run().metadata().annotations;
+    let logs = material.logs(annotations);
+    let mut stores = oci::layouts(&session, &config.storage.oci, &logs, true);
+    stores.push(Arc::new(Annotations::of(annotations)));
+    let stamps_envelopes = config.storage.oci.keeps_tags();
+    let index = Arc::new(oci::Indexes(Arc::clone(&session)));
+    let stations = Stations { signers: material.signers(), logs, stamps_envelopes, stores, index };
+    let outcome = flow::sign(&run, config, &stations, Timestamp::now()).await;
     Signed { manifest, run, outcome, reports: session.reports().await }
 }
 
 fn read(arguments: &Arguments) -> Result<(Manifests, Config), Exit> {
+    manifests::once(arguments.files.iter().chain(&arguments.config))
+        .map_err(|error| refuse(&error, Exit::Usage))?;
     let manifests = Manifests::read(&arguments.files).map_err(|error| refuse(&error, Exit::Usage))?;
     if let Some(file) = &arguments.config {
         return Ok((manifests, configured(file)?));
@@ -203,33 +205,34 @@ pub(super) fn defaults() -> Config {
 }
 
 fn completed(manifests: &Manifests) -> Result<Vec<(CompletedRun, Value)>, Exit> {
-    let usage = |error: &ManifestError| refuse(error, Exit::Usage);
-    let mut completed = Vec::new();
-    for (run, manifest) in manifests.runs().map_err(|error| usage(&error))? {
+    let usage = |error: ManifestError| refuse(&error, Exit::Usage);
+    let (mut completed, mut running, mut left_out) = (Vec::new(), Vec::new(), HashSet::new());
+    for (run, manifest) in manifests.runs().map_err(usage)? {
         let children = match run.kind() {
             Kind::TaskRun => Vec::new(),
-            Kind::PipelineRun => manifests.children(&run).map_err(|error| usage(&error))?,
+            Kind::PipelineRun => manifests.children(&run).map_err(usage)?,
         };
-        let run = CompletedRun::prove(run, children).map_err(|error| refuse(&error, Exit::Failed))?;
-        completed.push((run, manifest));
+        let namespace = run.metadata().namespace.clone();
+        match CompletedRun::prove(run, children) {
+            Ok(run) => completed.push((run, manifest)),
+            // Nobody can wait for them here: the statement goes without, and that is said.
+            Err(NotCompleted::Children(unfinished)) => {
+                left_out.extend(unfinished.running().iter().map(|name| (namespace.clone(), name.clone())));
+                completed.push((unfinished.leave_out(), manifest));
+            }
+            Err(error) => running.push(error),
+        }
     }
-    Ok(completed)
-}
-
-/// A single file is taken as the Secret's file of its kind, told by its content.
-fn keyring(path: &Path, password: Option<&str>) -> Result<KeyRing, signature::Error> {
-    let place = path.display().to_string();
-    let unreadable = |_| signature::Error::NoKey { place: place.clone() };
-    if path.is_dir() {
-        return KeyRing::import(&place, &key_directory(path).map_err(unreadable)?);
+    let told = |error: &NotCompleted| match error {
+        NotCompleted::Running { namespace, name, .. } => {
+            left_out.contains(&(namespace.clone(), name.clone()))
+        }
+        NotCompleted::Children(_) => false,
+    };
+    match running.iter().find(|error| !told(error)) {
+        Some(error) => Err(refuse(error, Exit::Failed)),
+        None => Ok(completed),
     }
-    let content = std::fs::read(path).map_err(unreadable)?;
-    let encrypted = String::from_utf8_lossy(&content).contains("-----BEGIN ENCRYPTED");
-    let mut files = BTreeMap::from([(if encrypted { "cosign.key" } else { "x509.pem" }.to_owned(), content)]);
-    let beside = path.with_file_name("cosign.password");
-    let password = password.map(|text| text.as_bytes().to_vec()).or_else(|| std::fs::read(beside).ok());
-    files.extend(password.map(|password| ("cosign.password".to_owned(), password)));
-    KeyRing::import(&place, &files)
 }
 
 /// The worst of what happened.

@@ -11,13 +11,16 @@
 //!
 //! - A credential is offered only to its registry and that registry's token service, for the target that it
 //!   matched, and what one candidate obtained is never used for another, nor for another namespace.
-//! - Only the registry's answer to the real operation decides whether a candidate serves (§1.4).
+//! - Only the registry's answer to the real operation decides whether a candidate serves (§1.4); what it refused is
+//!   remembered for five minutes, so that many runs with one wrong password lock nobody out.
 //! - Every request has a time-out, every answer a limit; a redirect to another host carries no credential.
 
 mod content;
 mod error;
 mod host;
 mod probe;
+mod referrers;
+mod refusals;
 mod round;
 mod route;
 mod session;
@@ -31,20 +34,22 @@ use std::sync::Arc;
 use crate::client::http::{Clients, Transport};
 use crate::credential::registry_config::RegistryConfig;
 
-pub use content::StoredManifest;
+pub use content::{Pushed, StoredManifest};
 pub use error::Error;
 pub use probe::Probe;
+pub use referrers::Referrer;
 pub use session::{KeychainFuture, Session};
 pub use tags::TagLock;
 
 use host::Hosts;
+use refusals::Refusals;
 use route::Routes;
 use tags::TagLocks;
 use tokens::Tokens;
 use transport::Wire;
 
-/// What all sessions of the process share: connections, what is known of each host, tokens under the key of the
-/// candidate and namespace that obtained them, and one lock per tag.
+/// What all sessions of the process share: connections, what is known of each host, tokens and refusals under the key
+/// of the candidate and namespace that met them, and one lock per tag.
 #[derive(Clone)]
 pub struct Registry(Arc<Shared>);
 
@@ -52,6 +57,7 @@ struct Shared {
     clients: Clients,
     hosts: Hosts,
     tokens: Tokens,
+    refusals: Refusals,
     tags: TagLocks,
 }
 
@@ -64,8 +70,14 @@ impl Registry {
             clients,
             hosts: Hosts::default(),
             tokens: Tokens::default(),
+            refusals: Refusals::default(),
             tags: TagLocks::default(),
         })))
+    }
+
+    /// The clients of the process, for servers beside registries.
+    pub fn clients(&self) -> &Clients {
+        &self.0.clients
     }
 
     /// Asks whether a registry answers at all, whatever it answers.

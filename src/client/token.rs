@@ -14,7 +14,7 @@ mod conversation;
 mod error;
 mod realm;
 mod reply;
-mod response;
+pub mod response;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -85,6 +85,9 @@ pub async fn exchange(
     if let Credential::RegistryToken(token) = request.credential {
         return ready_made(token, request.registry, now);
     }
+    if let Credential::ToFetch(_) = request.credential {
+        return Err(TokenError::NotSendable { registry: request.registry.to_owned() });
+    }
     match Challenge::first_usable(request.challenges) {
         Some(challenge) if challenge.scheme == Scheme::Bearer => {
             Exchange::new(dial, request, challenge, now)?.run().await
@@ -124,7 +127,7 @@ fn name_and_password(request: &TokenRequest<'_>, asked_for: bool) -> Result<Auth
 /// The credential as name and password; an identity token without these goes under the name `<token>` (§5.4).
 fn login_of(credential: &Credential) -> Option<Login> {
     match credential {
-        Credential::Anonymous | Credential::RegistryToken(_) => None,
+        Credential::Anonymous | Credential::RegistryToken(_) | Credential::ToFetch(_) => None,
         Credential::Basic(login) | Credential::IdentityToken { fallback: Some(login), .. } => {
             Some(login.clone())
         }

@@ -4,6 +4,10 @@
 //! Guarantees: words are exact and case sensitive, as in Chains; `as_str` and `ALL` cannot drift from the
 //! variants, since one macro makes all three. Must not: read text, which is [`super::value`]'s work.
 
+use std::collections::BTreeMap;
+
+use crate::tekton::{TRANSPARENCY, TRANSPARENCY_UPLOAD};
+
 /// A setting that takes one of a few words.
 pub trait Choice: Copy + PartialEq + 'static {
     /// Every variant, in the order of the documentation.
@@ -198,6 +202,21 @@ impl Storage {
     }
 }
 
+impl Upload {
+    /// Whether a run with these annotations is logged (Chains specification §7): with `manual` one that asks for it
+    /// and has no entry yet.
+    pub fn applies(self, annotations: &BTreeMap<String, String>) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On => true,
+            Self::Manual => {
+                let asked = annotations.get(TRANSPARENCY_UPLOAD).is_some_and(|wish| wish == "true");
+                asked && !annotations.contains_key(TRANSPARENCY)
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +249,30 @@ mod tests {
     fn only_the_words_that_chains_passes_over_are_lenient() {
         const { assert!(Upload::PASSED_OVER && NoMatch::PASSED_OVER) };
         const { assert!(!RunFormat::PASSED_OVER && !Storage::PASSED_OVER && !Finalizers::PASSED_OVER) };
+    }
+
+    #[test]
+    fn the_log_gets_everything_or_what_its_owner_asks_for_once() {
+        let with = |names: &[(&str, &str)]| {
+            let annotation =
+                |(name, value): &(&str, &str)| (format!("chains.tekton.dev/{name}"), (*value).to_owned());
+            names.iter().map(annotation).collect::<BTreeMap<_, _>>()
+        };
+        let asked = ("transparency-upload", "true");
+        let logged = ("transparency", "https://rekor.example/api/v1/log/entries?logIndex=1");
+        for (annotations, manual) in [
+            (with(&[]), false),
+            (with(&[asked]), true),
+            (with(&[("transparency-upload", "True")]), false),
+            (with(&[("transparency-upload", "yes")]), false),
+            (with(&[asked, logged]), false),
+            (with(&[logged]), false),
+        ] {
+            assert_eq!(Upload::Manual.applies(&annotations), manual, "{annotations:?}");
+            assert!(Upload::On.applies(&annotations) && !Upload::Off.applies(&annotations));
+        }
+        let unprefixed = BTreeMap::from([("transparency-upload".to_owned(), "true".to_owned())]);
+        assert!(!Upload::Manual.applies(&unprefixed));
     }
 
     #[test]

@@ -98,7 +98,12 @@ impl Default for Kms {
 
 impl Default for Transparency {
     fn default() -> Self {
-        Self { upload: Upload::Off, url: "https://rekor.sigstore.dev".into(), signing_config: None }
+        Self {
+            upload: Upload::Off,
+            url: "https://rekor.sigstore.dev".into(),
+            version: 1,
+            signing_config: None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 /// Go's `ParseDuration` for what a setting can mean: decimal numbers, each with its unit, without a sign but `+`.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
         return Some(Duration::ZERO);

@@ -51,6 +51,9 @@ pub enum Problem {
     /// No `namespace-glob=repository-glob`.
     #[error("{0:?} is not a pair of globs")]
     NotPair(String),
+    /// No label selector; what is wrong with it.
+    #[error("not a label selector: {0}")]
+    NotSelector(String),
     /// A good value of something that this program cannot do.
     #[error("not in this build")]
     NotInThisBuild,

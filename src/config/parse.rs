@@ -21,10 +21,10 @@ pub struct Parsed {
 
 pub(super) fn parse(data: &BTreeMap<String, String>) -> Parsed {
     let mut config = Config::default();
-    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let (mut errors, mut warnings, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
     for (name, text) in data.iter().filter(|(name, _)| !is_comment(name)) {
         let Some(key) = key::named(name) else {
-            warnings.push(unknown(name));
+            strangers.push(name);
             continue;
         };
         let Err(refusal) = key.field.set(&mut config, text) else { continue };
@@ -36,6 +36,8 @@ pub(super) fn parse(data: &BTreeMap<String, String>) -> Parsed {
             errors.push(refusal.of(name, value));
         }
     }
+    // Last, since they tell what is in effect instead.
+    warnings.extend(strangers.into_iter().map(|name| unknown(name, &mut config)));
     warnings.extend(unread(&config));
     Parsed { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, warnings }
 }
@@ -46,9 +48,14 @@ fn is_comment(name: &str) -> bool {
 }
 
 /// The value is not repeated, since the key that was meant may be one for a secret.
-fn unknown(name: &str) -> Finding {
-    let remedy = match nearest(name, key::all().map(|key| key.name)) {
-        Some(known) => format!("it has no effect: did you mean {known:?}?"),
+fn unknown(name: &str, config: &mut Config) -> Finding {
+    let meant = nearest(name, key::all().map(|key| key.name)).and_then(key::named);
+    let remedy = match meant {
+        Some(key) if key.secret => format!("it has no effect: did you mean {:?}?", key.name),
+        Some(key) => {
+            let value = key.field.text(config);
+            format!("it has no effect: did you mean {:?}? In effect is {value:?}", key.name)
+        }
         None => "it has no effect: remove it; `hallmark config reference` lists all keys".into(),
     };
     Refusal::new(Problem::UnknownKey, remedy).of(name, None)
@@ -145,6 +152,7 @@ mod tests {
         ("signers.kms.auth.spire.audience", "", "vault", Bad::None),
         ("transparency.enabled", "false", "manual", Warns("True")),
         ("transparency.url", "https://rekor.sigstore.dev", "doesnotexist", Bad::None),
+        ("transparency.version", "1", "2", Rejects("3")),
         ("transparency.signing-config", "", "/etc/hallmark/signing-config.json", Bad::None),
         ("timestamp.url", "", "https://tsa.example", Bad::None),
         ("signing.retry-window", "24h", "30s", Rejects("30")),
@@ -152,7 +160,7 @@ mod tests {
         ("signing.concurrency", "16", "32", Rejects("0")),
         ("signing.key-policy", "", "team-a", Bad::None),
         ("filter.managed-by", "", "a.example/one,b.example/two", Bad::None),
-        ("selection.label-selector", "", "team=a", Bad::None),
+        ("selection.label-selector", "", "team=a,env in (x, y)", Rejects("team in x")),
         ("selection.max-age", "", "1h30m", Rejects("2 days")),
         ("selection.outcomes", "all", "succeeded", Rejects("failed")),
         ("registry.config-file", "/etc/hallmark/registries.toml", "/etc/other.toml", Bad::None),
@@ -240,8 +248,8 @@ mod tests {
         assert_eq!(
             lines(&parsed.warnings),
             [
-                r#"artifacts.taskrun.signr: unknown key; it has no effect: did you mean "artifacts.taskrun.signer"?"#,
                 r#"storage.oci.repository.insecure: "ture": not a boolean; write "true" or "false"; in effect is "false""#,
+                r#"artifacts.taskrun.signr: unknown key; it has no effect: did you mean "artifacts.taskrun.signer"? In effect is "x509""#,
             ]
         );
     }

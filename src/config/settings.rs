@@ -13,6 +13,7 @@ use super::choice::{
     PullSecretNamespace, Upload,
 };
 use super::secret::Secret;
+use super::selector::LabelSelector;
 use crate::artifact::image::Repository;
 
 /// What provenance says about the builder.
@@ -56,6 +57,18 @@ pub struct OciStorage {
     pub also_bundle: bool,
     /// The image must be there before it is signed.
     pub require_image: bool,
+}
+
+impl OciStorage {
+    /// Whether signatures lie under cosign's tags.
+    pub fn keeps_tags(&self) -> bool {
+        self.encoding == Encoding::Dsse
+    }
+
+    /// Whether signatures lie in bundles.
+    pub fn keeps_bundles(&self) -> bool {
+        self.encoding == Encoding::SigstoreBundle || self.also_bundle
+    }
 }
 
 /// Settings of the document database storage.
@@ -155,6 +168,8 @@ pub struct Transparency {
     pub upload: Upload,
     /// The log.
     pub url: String,
+    /// Version of the log's API: 1 or 2.
+    pub version: usize,
     /// File with a Sigstore SigningConfig that names logs and timestamp authorities.
     pub signing_config: Option<PathBuf>,
 }
@@ -176,7 +191,7 @@ pub struct Signing {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Label selector in the form that `kubectl -l` takes.
-    pub label_selector: Option<String>,
+    pub label_selector: Option<LabelSelector>,
     /// Runs that completed longer ago are left alone.
     pub max_age: Option<Duration>,
     /// Runs with another outcome are left alone.

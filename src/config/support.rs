@@ -6,7 +6,7 @@
 //! `later` that nothing fails for are only reported. Must not: change the configuration.
 
 use super::finding::{Finding, Problem, Refusal};
-use super::{ArtifactKind, Config, Encoding, SignerKind, Storage, Upload, key};
+use super::{ArtifactKind, Config, SignerKind, key};
 
 impl Config {
     /// What is set and not in this build, for a person: what makes artifacts fail first, then what is without effect.
@@ -34,12 +34,8 @@ impl Config {
             ArtifactKind::PipelineRun => ("pipelinerun", &self.pipelinerun.storage, self.pipelinerun.signer),
             ArtifactKind::Oci => ("oci", &self.oci.storage, self.oci.signer),
         };
-        let in_registry = storages.contains(&Storage::Oci);
         let by_signer = match signer {
             SignerKind::Kms => Some((format!("artifacts.{name}.signer"), "kms")),
-            SignerKind::X509 if self.signers.fulcio.enabled => {
-                Some(("signers.x509.fulcio.enabled".into(), "true"))
-            }
             SignerKind::X509 | SignerKind::None => None,
         };
         storages
@@ -48,33 +44,14 @@ impl Config {
             .map(|storage| (format!("artifacts.{name}.storage"), storage.as_str()))
             .chain(by_signer)
             .chain(self.of_every_artifact())
-            .chain(self.of_registries().filter(|_| in_registry))
-            .chain(self.of_images().filter(|_| kind == ArtifactKind::Oci))
             .map(|(key, value)| missing(&key, value, FAILS))
             .collect()
     }
 
     /// Settings that concern whatever is signed.
     fn of_every_artifact(&self) -> impl Iterator<Item = (String, &str)> {
-        let upload = self.transparency.upload;
-        let log = (upload != Upload::Off).then(|| ("transparency.enabled".into(), upload.as_str()));
-        let timestamp = self.timestamp_url.as_deref().map(|url| ("timestamp.url".into(), url));
         let keys = self.signing.key_policy.as_deref().map(|policy| ("signing.key-policy".into(), policy));
-        [log, timestamp, keys].into_iter().flatten()
-    }
-
-    /// Settings that concern what is stored in a registry.
-    fn of_registries(&self) -> impl Iterator<Item = (String, &str)> {
-        let oci = &self.storage.oci;
-        let bundle = (oci.encoding == Encoding::SigstoreBundle)
-            .then(|| ("storage.oci.encoding-format".into(), oci.encoding.as_str()));
-        let both = oci.also_bundle.then(|| ("storage.oci.also-bundle".into(), "true"));
-        [bundle, both].into_iter().flatten()
-    }
-
-    /// Settings that concern the signatures of images.
-    fn of_images(&self) -> impl Iterator<Item = (String, &str)> {
-        self.selection.index_children.then(|| ("artifacts.oci.index-children".into(), "true")).into_iter()
+        keys.into_iter()
     }
 
     /// Keys that are set to something other than their default and that nothing reads yet.
@@ -98,6 +75,7 @@ fn missing(key: &str, value: &str, remedy: &str) -> Finding {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::Storage;
     use super::super::choice::Choice;
     use super::*;
 
@@ -140,49 +118,20 @@ mod tests {
         let kms = config(&[("artifacts.oci.signer", "kms")]);
         assert_eq!(failing(&kms, ArtifactKind::Oci), [("artifacts.oci.signer".into(), Some("kms".into()))]);
         assert_eq!(failing(&kms, ArtifactKind::TaskRun), []);
-        let fulcio = config(&[("signers.x509.fulcio.enabled", "true"), ("artifacts.oci.signer", "none")]);
-        assert_eq!(failing(&fulcio, ArtifactKind::TaskRun).len(), 1);
-        assert_eq!(failing(&fulcio, ArtifactKind::Oci), []);
     }
 
     #[test]
-    fn a_missing_log_fails_every_enabled_artifact() {
-        let on = config(&[("transparency.enabled", "manual"), ("artifacts.pipelinerun.storage", "")]);
-        for (kind, count) in
-            [(ArtifactKind::TaskRun, 1), (ArtifactKind::Oci, 1), (ArtifactKind::PipelineRun, 0)]
-        {
-            assert_eq!(failing(&on, kind).len(), count, "{kind:?}");
-        }
-        assert_eq!(on.unsupported().len(), 1);
-    }
-
-    #[test]
-    fn a_missing_encoding_fails_what_goes_to_a_registry() {
-        for key in [("storage.oci.encoding-format", "sigstore-bundle"), ("storage.oci.also-bundle", "true")] {
-            let bundles = config(&[key]);
-            assert_eq!(failing(&bundles, ArtifactKind::Oci), [(key.0.into(), Some(key.1.into()))]);
-            assert_eq!(failing(&bundles, ArtifactKind::TaskRun), []);
-        }
-        let children = config(&[("artifacts.oci.index-children", "true")]);
-        assert_eq!(failing(&children, ArtifactKind::Oci).len(), 1);
-        assert_eq!(failing(&children, ArtifactKind::TaskRun), []);
-    }
-
-    #[test]
-    fn a_missing_timestamp_or_key_policy_fails_rather_than_being_left_out() {
-        for key in ["timestamp.url", "signing.key-policy"] {
-            assert_eq!(
-                failing(&config(&[(key, "x")]), ArtifactKind::TaskRun),
-                [(key.into(), Some("x".into()))]
-            );
-        }
+    fn a_missing_key_policy_fails_rather_than_being_left_out() {
+        let policy = config(&[("signing.key-policy", "x")]);
+        let expected = ("signing.key-policy".to_owned(), Some("x".to_owned()));
+        assert_eq!(failing(&policy, ArtifactKind::TaskRun), [expected]);
     }
 
     #[test]
     fn every_other_key_of_a_later_build_is_reported_and_fails_nothing() {
         let idle = config(&[
             ("storage.gcs.bucket", "b"),
-            ("policy.no-match", "warn"),
+            ("registry.run-identity", "true"),
             ("signers.kms.auth.token", "canary"),
         ]);
         assert_eq!(failing(&idle, ArtifactKind::Oci), []);
@@ -194,9 +143,8 @@ mod tests {
 
     #[test]
     fn what_fails_artifacts_is_reported_once_and_first() {
-        let config =
-            config(&[("signers.x509.fulcio.enabled", "1"), ("builder.id", "x"), ("storage.gcs.bucket", "b")]);
+        let config = config(&[("signing.key-policy", "x"), ("builder.id", "x"), ("storage.gcs.bucket", "b")]);
         let keys: Vec<_> = config.unsupported().into_iter().map(|finding| finding.key).collect();
-        assert_eq!(keys, ["signers.x509.fulcio.enabled", "storage.gcs.bucket"]);
+        assert_eq!(keys, ["signing.key-policy", "storage.gcs.bucket"]);
     }
 }

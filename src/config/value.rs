@@ -13,7 +13,7 @@ use super::choice::Choice;
 use super::duration;
 use super::finding::{Problem, Refusal, cut, nearest};
 use super::secret::Secret;
-use super::{AllowedPair, RegistryHost};
+use super::{AllowedPair, LabelSelector, RegistryHost};
 use crate::artifact::image::Repository;
 
 /// A type that a setting can have.
@@ -164,6 +164,7 @@ impl Optional for String {}
 impl Optional for PathBuf {}
 impl Optional for Duration {}
 impl Optional for Repository {}
+impl Optional for LabelSelector {}
 impl<C: Choice> Optional for C {
     const MAY_BE_EMPTY: bool = false;
 }
@@ -184,6 +185,25 @@ impl<V: Value + Ord> Value for BTreeSet<V> {
 
     fn accepts() -> String {
         format!("list of {}", V::accepts())
+    }
+}
+
+impl Value for LabelSelector {
+    fn read(text: &str) -> Result<Self, Refusal> {
+        Self::parse(text).map_err(|wrong| {
+            Refusal::new(
+                Problem::NotSelector(wrong),
+                "write it as for `kubectl get -l`, such as \"team=a,env in (test, prod),!draft\"",
+            )
+        })
+    }
+
+    fn text(&self) -> String {
+        self.as_str().to_owned()
+    }
+
+    fn accepts() -> String {
+        "label selector".into()
     }
 }
 

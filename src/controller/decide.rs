@@ -12,6 +12,10 @@ use crate::tekton::record::is_held;
 
 /// How long a run that is being deleted is held for its signature.
 const DELETION_GRACE: Duration = Duration::from_mins(1);
+/// TaskRuns of a cancelled PipelineRun end a little after it: nobody is told of that.
+const QUIET: Duration = Duration::from_secs(10);
+/// A TaskRun that has not ended by then will not: its node is gone, or nobody works on it.
+const CHILD_LIMIT: Duration = Duration::from_hours(1);
 
 /// What to do with a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +47,14 @@ pub enum Reason {
     Marked,
     /// Its annotation says so.
     SkipAnnotation,
+    /// The annotation of its PipelineRun says so.
+    OwnerSkipped,
     /// It ended longer ago than `selection.max-age`.
     Age,
     /// It did not succeed, and `selection.outcomes` is `succeeded`.
     Failure,
+    /// It has not the labels of `selection.label-selector`.
+    Labels,
     /// Another replica works on it.
     Replica,
 }
@@ -59,7 +67,9 @@ impl fmt::Display for Reason {
             Self::Running => "it has not ended",
             Self::Marked => "it is marked",
             Self::SkipAnnotation => "annotation chains.tekton.dev/skip is \"true\"",
+            Self::OwnerSkipped => "annotation chains.tekton.dev/skip of its PipelineRun is \"true\"",
             Self::Failure => "it did not succeed (selection.outcomes)",
+            Self::Labels => "it is not selected (selection.label-selector)",
             Self::Replica => "another replica works on it",
             Self::Age => "it ended longer ago than selection.max-age",
         })
@@ -73,6 +83,10 @@ pub fn decide(head: &RunHead, config: &Config, namespaces: &[String], now: Times
     }
     if head.managed_by().is_some_and(|by| !config.managed_by.contains(by)) {
         return Decision::Ignore(Reason::ManagedBy);
+    }
+    if config.selection.label_selector.as_ref().is_some_and(|selector| !selector.matches(head.labels())) {
+        // It was selected before, or held by Chains.
+        return if is_held(head) { Decision::Release } else { Decision::Ignore(Reason::Labels) };
     }
     if let Some(deleted_at) = head.deleted_at() {
         return decide_deleted(head, deleted_at, now);
@@ -106,6 +120,36 @@ fn decide_deleted(head: &RunHead, deleted_at: Timestamp, now: Timestamp) -> Deci
         (true, true) => Decision::Abandon,
         (false, true) => Decision::Release,
         (_, false) => Decision::Ignore(Reason::Marked),
+    }
+}
+
+/// What to do with a PipelineRun that has ended while TaskRuns of it have not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Wait until they have, for this long at most.
+    Wait {
+        /// What is left.
+        at_most: Duration,
+        /// It takes so long that somebody should know what is waited for.
+        tell: bool,
+    },
+    /// It has waited long enough: sign it without them.
+    Over,
+}
+
+/// How long a PipelineRun that has ended waits for TaskRuns that have not; never until they are signed.
+pub fn patience(head: &RunHead, now: Timestamp) -> Patience {
+    let (since, limit) = match head.deleted_at() {
+        Some(deleted_at) => (Some(deleted_at), DELETION_GRACE / 2),
+        None => (head.completed_at(), CHILD_LIMIT),
+    };
+    let Some(since) = since else { return Patience::Wait { at_most: limit, tell: true } };
+    // A clock that is ahead makes it wait from now on.
+    let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    match limit.saturating_sub(waited) {
+        Duration::ZERO => Patience::Over,
+        _ if waited < QUIET => Patience::Wait { at_most: QUIET.saturating_sub(waited), tell: false },
+        left => Patience::Wait { at_most: left, tell: true },
     }
 }
 

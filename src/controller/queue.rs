@@ -8,7 +8,10 @@
 //!   late events of just finished runs from being taken for new ones.
 //! - Memory is bounded: bodies of runs are dropped over a budget and read again when their turn comes.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod recent;
+mod state;
+
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,12 +20,8 @@ use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
 use crate::tekton::head::RunKey;
-
-/// All bodies together.
-const BODY_BUDGET: usize = 8 * 1024 * 1024;
-/// Finished runs that are remembered, and for how long.
-const RECENT: usize = 4096;
-const RECENT_FOR: Duration = Duration::from_secs(30);
+pub use recent::FOR as SETTLING;
+use state::{Place, State, Task};
 
 /// Which queue a run stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +45,8 @@ pub struct Job {
     pub since: Instant,
     /// Where it stood.
     pub lane: Lane,
+    /// It was given up, and what it failed for may be mended: its mark `failed` is no reason to leave it alone.
+    pub reopened: bool,
 }
 
 /// What comes after an attempt.
@@ -57,8 +58,10 @@ pub enum Next {
     Idle,
     /// Another attempt after this time.
     After(Duration),
-    /// Another attempt when this host answers again.
-    Host(String),
+    /// Another attempt when this host answers again, or after this time.
+    Host(String, Duration),
+    /// Another attempt when these TaskRuns of a PipelineRun have ended, or after this time.
+    Children(BTreeSet<String>, Duration),
 }
 
 /// See the module.
@@ -68,40 +71,11 @@ pub struct Queue {
     changed: Notify,
 }
 
-#[derive(Default)]
-struct State {
-    fresh: VecDeque<RunKey>,
-    backlog: VecDeque<RunKey>,
-    due: BTreeMap<(Instant, u64), RunKey>,
-    awaiting: HashMap<String, Vec<RunKey>>,
-    tasks: HashMap<RunKey, Task>,
-    recent: VecDeque<(Instant, RunKey)>,
-    recent_keys: HashSet<RunKey>,
-    body_bytes: usize,
-    sequence: u64,
-    closed: bool,
-}
-
-struct Task {
-    lane: Lane,
-    place: Place,
-    body: Option<Bytes>,
-    attempts: u32,
-    since: Option<Instant>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Queued,
-    Later,
-    Working { again: bool },
-}
-
 impl Queue {
     /// A run is done and unsigned. `body` is what the API server sent.
     pub fn offer(&self, key: RunKey, lane: Lane, body: Option<Bytes>, now: Instant) {
         let mut state = self.state();
-        if state.recently_finished(&key, now) {
+        if state.recent.has(&key, now) {
             return;
         }
         let body = state.afford(body);
@@ -118,18 +92,40 @@ impl Queue {
             state.release(old);
             return;
         }
-        let task = Task { lane, place: Place::Queued, body, attempts: 0, since: None };
+        let (since, due, children) = (None, None, BTreeSet::new());
+        let (place, host, reopened) = (Place::Queued, None, false);
+        let task = Task { lane, place, body, attempts: 0, since, due, children, host, reopened };
         state.tasks.insert(key.clone(), task);
         state.lane(lane).push_back(key);
         drop(state);
         self.changed.notify_one();
     }
 
-    /// A run needs no work any more: it is marked, or gone.
+    /// A run needs no work any more: it is marked, or gone. One that was taken up again in spite of its mark stays.
     pub fn withdraw(&self, key: &RunKey) {
         let mut state = self.state();
-        if state.tasks.get(key).is_some_and(|task| !matches!(task.place, Place::Working { .. })) {
+        let idle = |task: &Task| !task.reopened && !matches!(task.place, Place::Working { .. });
+        if state.tasks.get(key).is_some_and(idle) {
             state.forget(key);
+        }
+    }
+
+    /// A TaskRun has ended, or is gone: the PipelineRun that made it may wait for it.
+    pub fn child_ended(&self, owner: &RunKey, child: &str) {
+        let mut state = self.state();
+        let Some(task) = state.tasks.get_mut(owner) else { return };
+        match &mut task.place {
+            // It may have been looked at before it ended.
+            Place::Working { again } => *again = true,
+            Place::Later if task.children.remove(child) && task.children.is_empty() => {
+                task.place = Place::Queued;
+                let (lane, due) = (task.lane, task.due.take());
+                state.lane(lane).push_back(owner.clone());
+                due.and_then(|due| state.due.remove(&due));
+                drop(state);
+                self.changed.notify_one();
+            }
+            Place::Queued | Place::Later => {}
         }
     }
 
@@ -165,10 +161,12 @@ impl Queue {
     pub fn finished(&self, key: &RunKey, next: Next, now: Instant) {
         let mut state = self.state();
         let Some(task) = state.tasks.get_mut(key) else { return };
-        task.attempts += 1;
+        // Waiting for others is no failed attempt, and takes no time from its own.
+        let waits = matches!(next, Next::Children(..));
+        (task.attempts, task.since) = if waits { (0, None) } else { (task.attempts + 1, task.since) };
         let again = task.place == (Place::Working { again: true });
         match next {
-            Next::Done | Next::Idle if again => {
+            Next::Done | Next::Idle | Next::Children(..) if again => {
                 // What was sent meanwhile may be older than what this attempt wrote: the run is read anew.
                 (task.place, task.attempts) = (Place::Queued, 0);
                 let (lane, old) = (task.lane, task.body.take());
@@ -177,16 +175,21 @@ impl Queue {
             }
             Next::Done => {
                 state.forget(key);
-                state.remember(key, now);
+                state.recent.add(key, now);
             }
             Next::Idle => state.forget(key),
             Next::After(delay) => {
                 task.place = Place::Later;
                 state.schedule(key, now + delay);
             }
-            Next::Host(host) => {
-                task.place = Place::Later;
-                state.awaiting.entry(host).or_default().push(key.clone());
+            Next::Children(names, at_most) => {
+                (task.place, task.children) = (Place::Later, names);
+                state.schedule(key, now + at_most);
+            }
+            Next::Host(host, at_most) => {
+                (task.place, task.host) = (Place::Later, Some(host.clone()));
+                state.awaiting.entry(host).or_default().insert(key.clone());
+                state.schedule(key, now + at_most);
             }
         }
         drop(state);
@@ -203,14 +206,25 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// What these runs failed for may be mended: those that wait come up one after the other, those that were given
+    /// up are taken up again.
+    pub fn wake(&self, keys: &HashSet<RunKey>, spread: impl Fn() -> Duration, now: Instant) {
+        let mut state = self.state();
+        for key in keys {
+            match state.tasks.get(key).map(|task| task.place) {
+                None => state.reopen(key),
+                Some(Place::Later) => {}
+                Some(Place::Queued | Place::Working { .. }) => continue,
+            }
+            state.schedule(key, now + spread());
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
     /// Hosts that runs wait for.
     pub fn awaited_hosts(&self) -> Vec<String> {
-        self.state()
-            .awaiting
-            .iter()
-            .filter(|(_, keys)| !keys.is_empty())
-            .map(|(host, _)| host.clone())
-            .collect()
+        self.state().awaiting.keys().cloned().collect()
     }
 
     /// No job is handed out any more.
@@ -226,91 +240,6 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn lane(&mut self, lane: Lane) -> &mut VecDeque<RunKey> {
-        match lane {
-            Lane::Fresh => &mut self.fresh,
-            Lane::Backlog => &mut self.backlog,
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> Option<Job> {
-        while let Some(key) = self.pop(now) {
-            let Some(task) =
-                self.tasks.get_mut(&key).filter(|task| !matches!(task.place, Place::Working { .. }))
-            else {
-                continue;
-            };
-            task.place = Place::Working { again: false };
-            let since = *task.since.get_or_insert(now);
-            let (lane, attempts, body) = (task.lane, task.attempts, task.body.take());
-            self.body_bytes -= body.as_ref().map_or(0, Bytes::len);
-            return Some(Job { key, body, attempts, since, lane });
-        }
-        None
-    }
-
-    fn pop(&mut self, now: Instant) -> Option<RunKey> {
-        if let Some(key) = self.fresh.pop_front() {
-            return Some(key);
-        }
-        match self.due.first_entry() {
-            Some(first) if first.key().0 <= now => Some(first.remove()),
-            _ => self.backlog.pop_front(),
-        }
-    }
-
-    fn has_ready(&self, now: Instant) -> bool {
-        !self.fresh.is_empty()
-            || !self.backlog.is_empty()
-            || self.due.keys().next().is_some_and(|(at, _)| *at <= now)
-    }
-
-    fn schedule(&mut self, key: &RunKey, at: Instant) {
-        if self.tasks.contains_key(key) {
-            self.sequence += 1;
-            self.due.insert((at, self.sequence), key.clone());
-        }
-    }
-
-    /// Queues keep the key of a forgotten task until it comes up; it is passed over then.
-    fn forget(&mut self, key: &RunKey) {
-        if let Some(task) = self.tasks.remove(key) {
-            self.release(task.body);
-        }
-    }
-
-    fn afford(&mut self, body: Option<Bytes>) -> Option<Bytes> {
-        let body = body.filter(|body| self.body_bytes + body.len() <= BODY_BUDGET)?;
-        self.body_bytes += body.len();
-        Some(body)
-    }
-
-    fn release(&mut self, body: Option<Bytes>) {
-        self.body_bytes -= body.map_or(0, |body| body.len());
-    }
-
-    fn remember(&mut self, key: &RunKey, now: Instant) {
-        while self.recent.len() >= RECENT || self.recent.front().is_some_and(|(at, _)| now - *at > RECENT_FOR)
-        {
-            if let Some((_, old)) = self.recent.pop_front() {
-                self.recent_keys.remove(&old);
-            }
-        }
-        if self.recent_keys.insert(key.clone()) {
-            self.recent.push_back((now, key.clone()));
-        }
-    }
-
-    fn recently_finished(&self, key: &RunKey, now: Instant) -> bool {
-        self.recent_keys.contains(key)
-            && self
-                .recent
-                .iter()
-                .any(|(at, recent)| recent == key && now.saturating_duration_since(*at) <= RECENT_FOR)
     }
 }
 

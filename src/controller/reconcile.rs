@@ -8,7 +8,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use super::decide::{Decision, Reason, decide};
+use super::consulted::Consultations;
+use super::decide::{Decision, Patience, Reason, decide, patience};
+use super::left_alone::LeftAlone;
 use super::membership::Roster;
 use super::queue::{Job, Next};
 use super::report::{Reporter, Summary};
@@ -22,12 +24,11 @@ use crate::credential::named::RunReferences;
 use crate::error::Diagnose;
 use crate::flow::outcome::Outcome;
 use crate::flow::{self, Stations};
-use crate::storage::oci::Tags;
+use crate::storage::oci;
 use crate::storage::tekton::Annotations;
-use crate::tekton::completed::CompletedRun;
+use crate::tekton::completed::{CompletedRun, NotCompleted};
 use crate::tekton::head::{RunHead, RunKey};
-use crate::tekton::record;
-use crate::tekton::{Kind, Run};
+use crate::tekton::{Kind, Run, record};
 
 /// Patches that meet a newer version of the run are made again from it.
 const CONFLICTS: usize = 5;
@@ -41,10 +42,16 @@ pub(super) struct Context {
     pub namespaces: Arc<[String]>,
     pub roster: Roster,
     pub reporter: Reporter,
+    pub consultations: Arc<Consultations>,
+    pub left_alone: Arc<LeftAlone>,
 }
 
 /// Works on one run and says what comes after.
 pub(super) async fn reconcile(job: &Job, ctx: &Context) -> Next {
+    // A first look may be one more look at a run that was given up a moment ago.
+    if job.attempts > 0 {
+        ctx.consultations.forget(&job.key);
+    }
     match attempt(job, ctx).await {
         Ok(next) => next,
         Err(error) => ctx.reporter.api_failure(&job.key, &error, job.attempts),
@@ -59,7 +66,10 @@ async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
     let now = Timestamp::now();
     let Some(body) = body(job, ctx).await? else { return Ok(Next::Idle) };
     let head: RunHead = serde_json::from_slice(&body)?;
-    match decide(&head, &settings.config, &ctx.namespaces, now) {
+    let head = if job.reopened { head.reopened() } else { head };
+    let decision = decide(&head, &settings.config, &ctx.namespaces, now);
+    tracing::debug!(run = %job.key, attempts = job.attempts, ?decision, "looked at");
+    match decision {
         Decision::Ignore(_) => Ok(Next::Idle),
         Decision::Hold => {
             ctx.write(&job.key, head, |head| Some(record::hold(head, job.key.kind, &job.key.uid))).await
@@ -70,6 +80,9 @@ async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
             ctx.release(&job.key, head).await
         }
         Decision::Skip(reason) => ctx.mark_skipped(&job.key, head, reason).await,
+        Decision::Sign if ctx.owner_is_skipped(&job.key, &head).await? => {
+            ctx.mark_skipped(&job.key, head, Reason::OwnerSkipped).await
+        }
         Decision::Sign => sign(job, ctx, &settings, head, &body).await,
     }
 }
@@ -89,33 +102,46 @@ async fn sign(
     head: RunHead,
     body: &[u8],
 ) -> Result<Next, RunError> {
-    let run = Run::from_slice(body)?;
-    let children = match job.key.kind {
-        Kind::TaskRun => Vec::new(),
-        Kind::PipelineRun => ctx.runs.children(&job.key).await?,
+    let run = match Run::from_slice(body) {
+        Ok(run) => run,
+        Err(error) => return ctx.mark_unreadable(&job.key, head, &error).await,
     };
-    let Ok(completed) = CompletedRun::prove(run, children) else {
-        return Ok(Next::After(super::retry::CHILDREN_PAUSE));
+    let children = match ctx.runs.children(&job.key, &run).await {
+        Err(error) if error.is_unreadable_child() => {
+            return ctx.mark_unreadable(&job.key, head, &error).await;
+        }
+        children => children?,
+    };
+    let completed = match CompletedRun::prove(run, children) {
+        Ok(completed) => completed,
+        Err(NotCompleted::Running { .. }) => return Ok(Next::Idle),
+        Err(NotCompleted::Children(unfinished)) => match patience(&head, Timestamp::now()) {
+            Patience::Over => unfinished.leave_out(),
+            Patience::Wait { at_most, tell } => {
+                ctx.reporter.waiting(&job.key, &unfinished, tell).await;
+                return Ok(Next::Children(unfinished.running().iter().cloned().collect(), at_most));
+            }
+        },
     };
     let session = Arc::new(ctx.session(&completed, settings, job.attempts > 0));
-    let outcome = flow::sign(&completed, &settings.config, &stations(&completed, settings, &session)).await;
+    let rivals = ctx.roster.borrow().as_ref().is_none_or(|members| members.count() > 1);
+    let stations = stations(&completed, settings, &session, rivals);
+    let outcome = flow::sign(&completed, &settings.config, &stations, Timestamp::now()).await;
     Reporter::credentials(&job.key, &session.reports().await);
-    ctx.conclude(job, head, outcome, settings).await
+    let until = super::consulted::remembered_until(&outcome, head.completed_at());
+    let next = ctx.conclude(job, head, &completed, outcome, settings).await?;
+    ctx.consultations.note(&job.key, &session.consulted(), &next, until);
+    Ok(next)
 }
 
-fn stations(run: &CompletedRun, settings: &Settings, session: &Arc<Session>) -> Stations {
-    let oci = &settings.config.storage.oci;
-    Stations {
-        signers: settings
-            .keys
-            .as_ref()
-            .map(crate::signature::key::keyring::KeyRing::signers)
-            .map_err(Arc::clone),
-        stores: vec![
-            Arc::new(Tags::new(Arc::clone(session), oci.repository.clone(), oci.require_image)),
-            Arc::new(Annotations::of(&run.run().metadata().annotations)),
-        ],
-    }
+fn stations(run: &CompletedRun, settings: &Settings, session: &Arc<Session>, rivals: bool) -> Stations {
+    let annotations = &run.run().metadata().annotations;
+    let logs = settings.logs(annotations);
+    let mut stores = oci::layouts(session, &settings.config.storage.oci, &logs, rivals);
+    stores.push(Arc::new(Annotations::of(annotations)));
+    let stamps_envelopes = settings.config.storage.oci.keeps_tags();
+    let index = Arc::new(oci::Indexes(Arc::clone(session)));
+    Stations { signers: settings.signers(), logs, stamps_envelopes, stores, index }
 }
 
 impl Context {
@@ -126,17 +152,29 @@ impl Context {
         let cluster = Arc::clone(&self.cluster);
         let agent = Agent {
             config: Arc::clone(&settings.registries),
+            account: Arc::default(),
             files: Arc::clone(&settings.files),
+            clouds: Arc::clone(&settings.clouds),
             permission: Permission::of(&settings.config.registry, &namespace),
         };
         let keychain: BoxFuture<'static, _> = async move {
-            let keychain = cluster.keychain(&references, anew).await;
-            let keychain = keychain.map(|keychain| keychain.with_agent(agent));
-            keychain.map(Arc::new).map_err(|error| Arc::new(error) as Arc<dyn Diagnose + Send + Sync>)
+            let keychain =
+                async { cluster.lend(cluster.keychain(&references, anew).await?, agent, anew).await };
+            keychain.await.map(Arc::new).map_err(|error| Arc::new(error) as Arc<dyn Diagnose + Send + Sync>)
         }
         .boxed();
         let keychain: KeychainFuture = keychain.shared();
         Session::configured(&self.registry, &namespace, &settings.config, &settings.registries, keychain)
+    }
+
+    /// Whether the PipelineRun that made this TaskRun is to be left alone.
+    async fn owner_is_skipped(&self, key: &RunKey, head: &RunHead) -> Result<bool, RunError> {
+        let Some(owner) = head.pipeline_run().filter(|_| key.kind == Kind::TaskRun) else { return Ok(false) };
+        if let Some(known) = self.left_alone.knows(&owner) {
+            return Ok(known);
+        }
+        let Some(body) = self.runs.read(&owner).await? else { return Ok(false) };
+        Ok(serde_json::from_slice::<RunHead>(&body)?.is_skipped())
     }
 
     /// Records what became of an attempt, and decides what comes after.
@@ -144,6 +182,7 @@ impl Context {
         &self,
         job: &Job,
         head: RunHead,
+        run: &CompletedRun,
         outcome: Outcome,
         settings: &Settings,
     ) -> Result<Next, RunError> {
@@ -152,7 +191,7 @@ impl Context {
         let chance = super::chance();
         let verdict = (!outcome.is_complete())
             .then(|| verdict(outcome.failures(), attempts, job.since.elapsed(), window, chance));
-        let summary = Summary::of(&outcome, verdict.as_ref(), attempts);
+        let summary = Summary::of(&outcome, &run.absent(), verdict.as_ref(), attempts);
         let release = !matches!(verdict, Some(Verdict::Retry(_)));
         let annotations = summary.annotations();
         let completed = head.completed_at();
@@ -163,6 +202,7 @@ impl Context {
             }
         }
         self.reporter.attempted(&job.key, &outcome, &summary, completed).await;
+        self.reporter.absent(&job.key, &run.absent()).await;
         Ok(match verdict {
             Some(Verdict::Retry(next)) => next,
             Some(Verdict::GiveUp(_)) | None => Next::Done,
@@ -173,6 +213,19 @@ impl Context {
         let annotations = Summary::skipped(key, reason).annotations();
         tracing::info!(run = %key, "marked without a signature: {reason}");
         self.write(key, head, |head| Some(record::patch(head, &key.uid, &annotations, true))).await
+    }
+
+    async fn mark_unreadable(
+        &self,
+        key: &RunKey,
+        head: RunHead,
+        error: &(dyn std::error::Error + Sync),
+    ) -> Result<Next, RunError> {
+        let annotations = Summary::unreadable(key, error).annotations();
+        let next =
+            self.write(key, head, |head| Some(record::patch(head, &key.uid, &annotations, true))).await?;
+        self.reporter.unreadable(key, error).await;
+        Ok(next)
     }
 
     async fn release(&self, key: &RunKey, head: RunHead) -> Result<Next, RunError> {

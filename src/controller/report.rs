@@ -19,9 +19,10 @@ use crate::credential::CredentialReport;
 use crate::error::Diagnose;
 use crate::error::chain;
 use crate::flow::outcome::{Entry, Error, Outcome, State};
+use crate::tekton::completed::{Absence, Absent, Unfinished};
 use crate::tekton::head::RunKey;
 use crate::telemetry::metrics::{Cause, Metrics};
-use event::Events;
+use event::{Events, Severity};
 
 /// Events about results of one run that cannot be used; the others stand in the outcome. A hostile run shall not keep
 /// a worker busy with publishing.
@@ -98,6 +99,33 @@ impl Reporter {
         self.events.publish(key, "DeletedUnsigned", text, "").await;
     }
 
+    /// A PipelineRun has ended, and TaskRuns of it have not.
+    pub(super) async fn waiting(&self, key: &RunKey, unfinished: &Unfinished, tell: bool) {
+        tracing::info!(run = %key, "{unfinished}");
+        if tell {
+            let next = "It is signed as soon as they have, and without them in an hour";
+            self.events.publish(key, "WaitingForTaskRuns", &unfinished.to_string(), next).await;
+        }
+    }
+
+    /// Tells what a statement goes without: what is lost as a warning, what is never part of one as a remark.
+    pub(super) async fn absent(&self, key: &RunKey, absent: &[Absent<'_>]) {
+        if let Some(text) = absence(absent) {
+            tracing::warn!(run = %key, "{text}");
+            let by_kind = absent.iter().all(|absent| absent.reason == Absence::Kind);
+            let severity = if by_kind { Severity::Normal } else { Severity::Warning };
+            self.events.publish_as(severity, key, "ChildrenNotStated", &text, "").await;
+        }
+    }
+
+    /// A run that the API server has and that cannot be read here, or whose TaskRun cannot: no time mends that.
+    pub(super) async fn unreadable(&self, key: &RunKey, error: &(dyn std::error::Error + Sync)) {
+        let text = chain(error);
+        self.metrics.marked_failed.inc();
+        tracing::error!(run = %key, "given up: {text}");
+        self.events.publish(key, "UnreadableRun", &text, "It stays unsigned").await;
+    }
+
     async fn failure(&self, key: &RunKey, error: &Error, summary: &Summary) {
         let (what, next) = (chain(error), remedied(error, summary));
         tracing::warn!(run = %key, cause = error.label(), attempt = summary.attempts(), "{what}. {next}");
@@ -129,6 +157,16 @@ impl Reporter {
     }
 }
 
+/// One sentence, however many they are.
+fn absence(absent: &[Absent<'_>]) -> Option<String> {
+    const SHOWN: usize = 5;
+    let told = |absent: &Absent<'_>| format!("{} {} ({})", absent.kind, absent.name, absent.reason);
+    let names: Vec<String> = absent.iter().take(SHOWN).map(told).collect();
+    let more = absent.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!names.is_empty()).then(|| format!("the statement goes without {}{more}", names.join(", ")))
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -137,4 +175,22 @@ fn millis(duration: Duration) -> u64 {
 fn remedied(error: &Error, summary: &Summary) -> String {
     let hint = error.hint().map(|hint| format!("{hint}. ")).unwrap_or_default();
     format!("{hint}{}", summary.whats_next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_one_sentence_however_much_it_is() {
+        assert_eq!(absence(&[]), None);
+        let custom = Absent { kind: "CustomRun", name: "approve", reason: Absence::Kind };
+        let gone = Absent { kind: "TaskRun", name: "build", reason: Absence::Gone };
+        assert_eq!(
+            absence(&[custom, gone]).unwrap(),
+            "the statement goes without CustomRun approve (the statement tells of TaskRuns only), TaskRun build (it no \
+             longer exists)"
+        );
+        assert!(absence(&vec![gone; 4000]).unwrap().ends_with("(it no longer exists) and 3995 more"));
+    }
 }

@@ -15,8 +15,6 @@ const TEMPORARY: [u64; 6] = [1, 2, 5, 15, 30, 60];
 /// Delays between the three looks for something that must exist, all within five minutes.
 const ABSENT: [u64; 2] = [60, 120];
 
-/// Until the children of a PipelineRun are done too.
-pub(super) const CHILDREN_PAUSE: Duration = Duration::from_secs(1);
 /// After a run was changed by others each time it was to be patched.
 pub(super) const CONFLICT_PAUSE: Duration = Duration::from_secs(2);
 
@@ -50,7 +48,7 @@ pub fn verdict<'a, E: Diagnose + 'a>(
     }
     // A host that is away decides: while it is, the run cannot be completed anyway.
     if let Some(host) = curable.iter().find_map(|failure| failure.host_away()) {
-        return Verdict::Retry(Next::Host(host.to_owned()));
+        return Verdict::Retry(Next::Host(host.to_owned(), window.saturating_sub(elapsed)));
     }
     let delay = curable.iter().map(|failure| delay(failure.class(), attempts)).min().unwrap_or_default();
     let left = window.saturating_sub(elapsed);
@@ -136,7 +134,7 @@ mod tests {
     fn an_outage_waits_for_its_host_whatever_the_attempt() {
         for attempt in [1, 10, 1000] {
             let failure = [Failure(Class::Temporary, Some("registry:5000"), None)];
-            assert_eq!(after(&failure, attempt), Verdict::Retry(Next::Host("registry:5000".into())));
+            assert_eq!(after(&failure, attempt), Verdict::Retry(Next::Host("registry:5000".into(), DAY)));
         }
     }
 
@@ -158,8 +156,11 @@ mod tests {
     fn the_window_ends_every_retry_and_none_is_planned_beyond_it() {
         let failure = [Failure(Class::Temporary, Some("registry:5000"), None)];
         assert!(matches!(verdict(failure.iter(), 9, DAY, DAY, 0.5), Verdict::GiveUp(_)));
+        let soon = DAY.checked_sub(Duration::from_secs(5)).unwrap();
+        let waits = Verdict::Retry(Next::Host("registry:5000".into(), Duration::from_secs(5)));
+        assert_eq!(verdict(failure.iter(), 9, soon, DAY, 0.5), waits);
         let failure = [Failure(Class::Misconfigured, None, None)];
-        let last = verdict(failure.iter(), 9, DAY.checked_sub(Duration::from_secs(5)).unwrap(), DAY, 0.5);
+        let last = verdict(failure.iter(), 9, soon, DAY, 0.5);
         assert_eq!(last, Verdict::Retry(Next::After(Duration::from_secs(5))));
     }
 

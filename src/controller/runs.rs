@@ -3,15 +3,11 @@
 use bytes::Bytes;
 use http::Method;
 use kube::Client;
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::chain;
 use crate::tekton::head::{RunHead, RunKey};
-use crate::tekton::{Kind, MalformedRun, TaskRun};
-
-/// A page of children is read whole; Tekton runs hundreds at most.
-const CHILDREN: usize = 2000;
+use crate::tekton::{Kind, MalformedRun};
 
 /// The API server said no, or nothing.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +18,18 @@ pub(super) enum RunError {
     Request(#[from] http::Error),
     #[error("the API server sent a run that cannot be read")]
     Json(#[from] serde_json::Error),
-    #[error(transparent)]
-    Malformed(#[from] MalformedRun),
+    #[error("a TaskRun of it cannot be read")]
+    Child(#[source] serde_json::Error),
+    #[error("a TaskRun of it cannot be read")]
+    MalformedChild(#[from] MalformedRun),
 }
 
 impl RunError {
+    /// Whether a child is the reason, which no other attempt reads either.
+    pub(super) fn is_unreadable_child(&self) -> bool {
+        matches!(self, Self::Child(_) | Self::MalformedChild(_))
+    }
+
     /// The HTTP status, if the API server answered.
     pub(super) fn code(&self) -> Option<u16> {
         match self {
@@ -66,11 +69,7 @@ impl Runs {
 
     /// The run as the API server has it, or `None` when it is gone or another one has its name.
     pub(super) async fn read(&self, key: &RunKey) -> Result<Option<Bytes>, RunError> {
-        let request = http::Request::get(object(key)).body(Vec::new())?;
-        let text = match self.client.request_text(request).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-            text => text?,
-        };
+        let Some(text) = self.lookup(&object(key)).await? else { return Ok(None) };
         let head: RunHead = serde_json::from_str(&text)?;
         Ok((head.key(key.kind).uid == key.uid).then(|| Bytes::from(text)))
     }
@@ -85,29 +84,16 @@ impl Runs {
         Ok(self.client.request(request).await?)
     }
 
-    /// The TaskRuns of a PipelineRun, by label, and of those only the ones that it owns.
-    pub(super) async fn children(&self, owner: &RunKey) -> Result<Vec<TaskRun>, RunError> {
-        #[derive(Deserialize)]
-        struct List {
-            #[serde(default)]
-            items: Vec<Value>,
+    /// Sends a GET; nothing for what does not exist.
+    pub(super) async fn lookup(&self, path: &str) -> Result<Option<String>, RunError> {
+        let request = http::Request::get(path).body(Vec::new())?;
+        match self.client.request_text(request).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            text => Ok(Some(text?)),
         }
-        let path = path(Kind::TaskRun, Some(&owner.namespace));
-        let selector = format!("labelSelector=tekton.dev%2FpipelineRun%3D{}", owner.name);
-        let request = http::Request::get(format!("{path}?{selector}&limit={CHILDREN}")).body(Vec::new())?;
-        let list: List = self.client.request(request).await?;
-        let children = list.items.into_iter().filter(|child| is_owned_by(child, &owner.uid));
-        children.map(|child| Ok(TaskRun::from_value(child)?)).collect()
     }
 }
 
 fn object(key: &RunKey) -> String {
     format!("{}/{}", path(key.kind, Some(&key.namespace)), key.name)
-}
-
-fn is_owned_by(child: &Value, uid: &str) -> bool {
-    let owners = child.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    owners.is_some_and(|owners| {
-        owners.iter().any(|owner| owner.get("uid").and_then(Value::as_str) == Some(uid))
-    })
 }

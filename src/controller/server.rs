@@ -65,7 +65,8 @@ impl Endpoints {
     }
 }
 
-async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
+/// Listens, and says where; `option` is what sets the address.
+pub(crate) async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
     let listener =
         TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, option, source })?;
     let bound = listener.local_addr().unwrap_or(address);
@@ -73,6 +74,10 @@ async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener
     Ok(listener)
 }
 
-async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> std::io::Result<()> {
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }

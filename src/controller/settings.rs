@@ -4,36 +4,44 @@
 //! A ConfigMap that does not parse, and keys that cannot be imported, leave the last good ones in force and are
 //! reported. Before there has been a good configuration nothing is signed.
 
+mod clouds;
+mod keys;
+pub(super) mod notice;
 mod registries;
+mod servers;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::clouds::Clouds;
+use self::keys::KeyFiles;
+pub use self::keys::{KeySource, key_directory};
 use self::registries::{DockerFiles, RegistryFile, refusal};
+use self::servers::{Built, Servers};
 use super::runs::said;
+use crate::client::registry::Registry;
 use crate::config::Config;
-use crate::credential::agent::Files;
+use crate::credential::agent::Lent;
+use crate::credential::cloud;
 use crate::credential::files::FileError;
 use crate::credential::files::docker::Surroundings;
 use crate::credential::registry_config::{Proxies, RegistryConfig};
-use crate::error::Diagnose as _;
-use crate::signature;
+use crate::identity;
 use crate::signature::key::keyring::KeyRing;
+use crate::signature::log::Log;
+use crate::signature::{self, Signer};
 use crate::telemetry::metrics::Metrics;
 
 /// How often ConfigMap, Secret or directory are looked at: a change is in force within this time.
 const EVERY: Duration = Duration::from_secs(2);
-/// Key files are small; a larger one is not read.
-const MAX_KEY_FILE: u64 = 64 * 1024;
 
 /// What is in force.
 #[derive(Clone)]
@@ -41,21 +49,37 @@ pub struct Settings {
     /// The configuration.
     pub config: Arc<Config>,
     /// The keys, or why there are none.
-    pub keys: Result<KeyRing, Arc<signature::Error>>,
+    keys: Result<KeyRing, Arc<signature::Error>>,
+    /// The servers that signing needs.
+    servers: Built,
     /// The registry configuration file.
     pub registries: Arc<RegistryConfig>,
     /// The credentials of docker and podman files.
-    pub files: Arc<Files>,
+    pub files: Arc<Lent>,
+    /// The agent's own identity in clouds.
+    pub clouds: Arc<Lent>,
     /// Counts changes.
     pub generation: i64,
 }
 
 impl Settings {
+    /// What signs one run.
+    pub fn signers(&self) -> Result<Vec<Arc<dyn Signer>>, Arc<signature::Error>> {
+        self.servers.as_ref().map_err(Arc::clone)?.signers(&self.keys)
+    }
+
+    /// What records the signatures of a run with these annotations.
+    pub fn logs(&self, annotations: &BTreeMap<String, String>) -> Vec<Arc<dyn Log>> {
+        self.servers.as_ref().map(|servers| servers.logs(annotations)).unwrap_or_default()
+    }
+
     fn with(mut self, change: Change) -> Self {
-        let Change { config, keys, registries, files } = change;
-        self.config = config.map_or(self.config, Arc::new);
-        self.registries = registries.map_or(self.registries, Arc::new);
+        let Change { config, keys, servers, registries, files, clouds } = change;
+        self.config = config.unwrap_or(self.config);
+        self.registries = registries.unwrap_or(self.registries);
         self.files = files.map_or(self.files, Arc::new);
+        self.clouds = clouds.unwrap_or(self.clouds);
+        self.servers = servers.unwrap_or(self.servers);
         match keys {
             // Keys that cannot be imported do not replace keys that can.
             Some(Err(_)) if self.keys.is_ok() => {}
@@ -69,15 +93,18 @@ impl Settings {
 
 /// What is new; a file with mistakes is nothing new.
 struct Change {
-    config: Option<Config>,
+    config: Option<Arc<Config>>,
     keys: Option<Result<KeyRing, Arc<signature::Error>>>,
-    registries: Option<RegistryConfig>,
-    files: Option<Files>,
+    servers: Option<Built>,
+    registries: Option<Arc<RegistryConfig>>,
+    files: Option<Lent>,
+    clouds: Option<Arc<Lent>>,
 }
 
 impl Change {
     fn is_none(&self) -> bool {
-        self.config.is_none() && self.keys.is_none() && self.registries.is_none() && self.files.is_none()
+        let kept = self.config.is_none() && self.keys.is_none() && self.servers.is_none();
+        kept && self.registries.is_none() && self.files.is_none() && self.clouds.is_none()
     }
 }
 
@@ -90,20 +117,28 @@ impl Followed {
     pub fn current(&self) -> Arc<Settings> {
         Arc::clone(&self.0.borrow())
     }
+
+    /// Waits until something else is in force; for ever when nothing follows any more.
+    pub async fn changed(&mut self) -> Arc<Settings> {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Arc::clone(&self.0.borrow_and_update())
+    }
 }
 
-/// Where keys come from.
-#[derive(Debug, Clone)]
-pub enum KeySource {
-    /// A directory into which the Secret is mounted.
-    Directory(PathBuf),
-    /// The Secret, through the API server.
-    Secret {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
+/// What the process was started with and the ConfigMap does not say.
+pub struct Process {
+    /// Where the keys lie.
+    pub keys: KeySource,
+    /// The proxies of the process; the registry configuration file overrides them.
+    pub proxies: Proxies,
+    /// Where docker and podman keep their files.
+    pub surroundings: Surroundings,
+    /// Who the agent is in clouds.
+    pub clouds: cloud::Surroundings,
+    /// Where identity tokens may come from.
+    pub identities: identity::selection::Surroundings,
 }
 
 /// Follows ConfigMap and keys.
@@ -111,27 +146,36 @@ pub struct Follower {
     client: Client,
     namespace: String,
     config_map: String,
-    keys: KeySource,
+    keys: KeyFiles,
     registries: RegistryFile,
     docker: DockerFiles,
+    clouds: Clouds,
+    servers: Servers,
     config_seen: Option<Arc<BTreeMap<String, String>>>,
-    files_seen: Option<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Follower {
-    /// Follows `config_map` in `namespace`, `keys`, and the registry configuration file that the ConfigMap names.
-    /// `proxies` are those of the process, `surroundings` say where docker and podman files lie.
+    /// Follows `config_map` in `namespace`, the keys, and the registry configuration file that the ConfigMap names.
+    /// `registry` has the clients with which Fulcio is reached.
     pub fn new(
         client: Client,
         namespace: &str,
         config_map: &str,
-        keys: KeySource,
-        proxies: Proxies,
-        surroundings: Surroundings,
+        process: Process,
+        registry: Registry,
     ) -> Self {
-        let (namespace, config_map) = (namespace.to_owned(), config_map.to_owned());
-        let (registries, docker) = (RegistryFile::new(proxies), DockerFiles::new(surroundings));
-        Self { client, namespace, config_map, keys, registries, docker, config_seen: None, files_seen: None }
+        let Process { keys, proxies, surroundings, clouds, identities } = process;
+        Self {
+            keys: KeyFiles::new(client.clone(), keys),
+            client,
+            namespace: namespace.to_owned(),
+            config_map: config_map.to_owned(),
+            registries: RegistryFile::new(proxies),
+            docker: DockerFiles::new(surroundings),
+            clouds: Clouds::new(clouds, registry.clone()),
+            servers: Servers::new(identities, registry),
+            config_seen: None,
+        }
     }
 
     /// Waits for the first good configuration, registries included; `None` when `stop` came first.
@@ -144,9 +188,13 @@ impl Follower {
                 && let Some(Ok(registries)) = self.registries.changed(file.as_deref()).await
             {
                 let (config, registries) = (Arc::new(found.clone()), Arc::new(registries));
-                let keys = self.changed_keys().await.unwrap_or_else(|| Err(Arc::new(self.no_key())));
+                let keys =
+                    self.keys.changed(&config).await.unwrap_or_else(|| Err(Arc::new(self.keys.none())));
+                let servers = self.servers.changed(&config, &registries).await;
+                let servers = servers.unwrap_or_else(|| Err(Arc::new(self.keys.none())));
                 let files = Arc::new(self.docker.changed().await.unwrap_or_default());
-                return Some(Settings { config, keys, registries, files, generation: 1 });
+                let clouds = self.clouds.changed(&config, &registries).unwrap_or_default();
+                return Some(Settings { config, keys, servers, registries, files, clouds, generation: 1 });
             }
             tokio::select! { () = stop.cancelled() => return None, () = tokio::time::sleep(EVERY) => {} }
         }
@@ -164,7 +212,7 @@ impl Follower {
             loop {
                 metrics.settings_generation.set(sender.borrow().generation);
                 tokio::select! { () = stop.cancelled() => return, () = tokio::time::sleep(EVERY) => {} }
-                let last = Arc::clone(&sender.borrow().config);
+                let last = Arc::clone(&sender.borrow());
                 let change = self.change(&last).await;
                 if !change.is_none() {
                     let settings = Settings::clone(&sender.borrow()).with(change);
@@ -176,32 +224,42 @@ impl Follower {
         (Followed(receiver), task)
     }
 
-    async fn change(&mut self, last: &Config) -> Change {
-        let config = self.changed_config().await;
-        let file = config.as_ref().unwrap_or(last).registry.config_file.clone();
-        let registries = match self.registries.changed(file.as_deref()).await {
+    async fn change(&mut self, last: &Settings) -> Change {
+        let config = self.changed_config().await.map(Arc::new);
+        let current = config.as_ref().unwrap_or(&last.config);
+        let registries = match self.registries.changed(current.registry.config_file.as_deref()).await {
             Some(Err(error)) => {
                 self.announce(&error).await;
                 None
             }
-            read => read.and_then(Result::ok),
+            read => read.and_then(Result::ok).map(Arc::new),
         };
-        Change { config, keys: self.changed_keys().await, registries, files: self.docker.changed().await }
+        let keys = self.keys.changed(current).await;
+        let in_force = registries.as_ref().unwrap_or(&last.registries);
+        let clouds = self.clouds.changed(current, in_force);
+        let servers = self.servers.changed(current, in_force).await;
+        Change { keys, servers, files: self.docker.changed().await, clouds, config, registries }
     }
 
     async fn announce(&self, error: &FileError) {
-        let event = refusal(&self.namespace, &self.config_map, error, Timestamp::now());
+        self.publish(refusal(&self.namespace, &self.config_map, error, Timestamp::now())).await;
+    }
+
+    async fn publish(&self, event: Event) {
         let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
-        if let Err(error) = events.create(&PostParams::default(), &event).await {
-            tracing::warn!(error = said(&error), "cannot publish an Event");
+        match events.create(&PostParams::default(), &event).await {
+            Ok(_) => {}
+            // Another replica has told it.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => tracing::warn!(error = said(&error), "cannot publish an Event"),
         }
     }
 
     /// The configuration, if the ConfigMap changed and is good.
     async fn changed_config(&mut self) -> Option<Config> {
         let api = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
-        let map = match api.get_opt(&self.config_map).await {
-            Ok(Some(map)) => map.data.unwrap_or_default(),
+        let mut map = match api.get_opt(&self.config_map).await {
+            Ok(Some(map)) => map,
             Ok(None) => return self.config_missing(),
             Err(error) => {
                 tracing::warn!(
@@ -213,11 +271,15 @@ impl Follower {
                 return None;
             }
         };
-        if self.config_seen.as_deref() == Some(&map) {
+        let entries = map.data.take().unwrap_or_default();
+        if self.config_seen.as_deref() == Some(&entries) {
             return None;
         }
-        let parsed = Config::parse(&map);
-        self.config_seen = Some(Arc::new(map));
+        let parsed = Config::parse(&entries);
+        self.config_seen = Some(Arc::new(entries));
+        if let Some(notice) = notice::notice(&parsed) {
+            self.publish(notice.event(&map, Timestamp::now())).await;
+        }
         for warning in &parsed.warnings {
             tracing::warn!(key = %warning.key, "ConfigMap {}/{}: {warning}", self.namespace, self.config_map);
         }
@@ -248,72 +310,4 @@ impl Follower {
         }
         None
     }
-
-    /// The keys, if their files changed.
-    async fn changed_keys(&mut self) -> Option<Result<KeyRing, Arc<signature::Error>>> {
-        let files = match self.key_files().await {
-            Ok(files) => files,
-            Err(reason) => {
-                tracing::warn!("cannot read keys: {reason}");
-                return None;
-            }
-        };
-        if self.files_seen.as_ref() == Some(&files) {
-            return None;
-        }
-        self.files_seen = Some(files.clone());
-        let place = self.place();
-        let imported = tokio::task::spawn_blocking(move || KeyRing::import(&place, &files)).await;
-        let keys = imported.unwrap_or_else(|_| Err(self.no_key())).map_err(Arc::new);
-        if let Err(error) = &keys {
-            tracing::error!(hint = error.hint(), "{error}");
-        }
-        Some(keys)
-    }
-
-    async fn key_files(&self) -> Result<BTreeMap<String, Vec<u8>>, String> {
-        match &self.keys {
-            KeySource::Directory(directory) => {
-                let directory = directory.clone();
-                let read = tokio::task::spawn_blocking(move || key_directory(&directory)).await;
-                read.map_err(|error| error.to_string())?.map_err(|error| format!("{}: {error}", self.place()))
-            }
-            KeySource::Secret { namespace, name } => {
-                let secret = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(name).await;
-                let secret = secret.map_err(|error| format!("{}: {}", self.place(), said(&error)))?;
-                let data = secret.and_then(|secret| secret.data).unwrap_or_default();
-                Ok(data.into_iter().map(|(name, content)| (name, content.0)).collect())
-            }
-        }
-    }
-
-    fn no_key(&self) -> signature::Error {
-        signature::Error::NoKey { place: self.place() }
-    }
-
-    fn place(&self) -> String {
-        match &self.keys {
-            KeySource::Directory(directory) => directory.display().to_string(),
-            KeySource::Secret { namespace, name } => format!("{namespace}/{name}"),
-        }
-    }
-}
-
-/// The files of a directory that are keys; those of a mounted Secret are links, and its `..data` is none of them.
-pub fn key_directory(directory: &Path) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(files),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let metadata = std::fs::metadata(entry.path())?;
-        let is_key = name.starts_with("x509") || name.starts_with("cosign.");
-        if is_key && metadata.is_file() && metadata.len() <= MAX_KEY_FILE {
-            files.insert(name, std::fs::read(entry.path())?);
-        }
-    }
-    Ok(files)
 }

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::decide::{Decision, Reason, decide};
+use super::left_alone::LeftAlone;
 use super::membership::Roster;
 use super::queue::{Lane, Queue};
 use super::settings::Followed;
 use crate::tekton::Kind;
-use crate::tekton::head::{RunHead, RunKey};
+use crate::tekton::head::RunHead;
 
 /// Where watches report to.
 #[derive(Clone)]
@@ -22,6 +23,7 @@ pub(super) struct Sight {
     pub namespaces: Arc<[String]>,
     pub roster: Roster,
     pub ready: Arc<super::readiness::Readiness>,
+    pub left_alone: Arc<LeftAlone>,
 }
 
 impl Sight {
@@ -35,6 +37,11 @@ impl Sight {
         now: Timestamp,
     ) {
         let key = head.key(kind);
+        self.pipeline_run_seen(kind, head);
+        // The event of its end comes before that of its mark.
+        if head.mark().is_none() {
+            self.child_ended(kind, head);
+        }
         match self.decide(head, now) {
             Decision::Ignore(reason) => {
                 tracing::trace!(run = %key, %reason, "ignored");
@@ -49,14 +56,47 @@ impl Sight {
 
     /// A run that was there before anybody watched: its body is read when its turn comes.
     pub(super) fn listed(&self, kind: Kind, head: &RunHead, now: Timestamp) {
+        self.pipeline_run_seen(kind, head);
+        self.child_ended(kind, head);
         if !matches!(self.decide(head, now), Decision::Ignore(_)) {
             self.queue.offer(head.key(kind), Lane::Backlog, None, Instant::now());
         }
     }
 
     /// A run that no longer exists.
-    pub(super) fn gone(&self, key: &RunKey) {
-        self.queue.withdraw(key);
+    pub(super) fn gone(&self, kind: Kind, head: &RunHead) {
+        self.queue.withdraw(&head.key(kind));
+        if kind == Kind::PipelineRun {
+            self.left_alone.gone(head);
+        }
+        self.wake_owner(kind, head);
+    }
+
+    /// Everything that was there has been listed.
+    pub(super) fn all_listed(&self, kind: Kind, namespace: Option<&String>) {
+        if kind == Kind::PipelineRun {
+            self.left_alone.listed(namespace);
+        }
+    }
+
+    /// Whichever replica signs its TaskRuns.
+    fn pipeline_run_seen(&self, kind: Kind, head: &RunHead) {
+        if kind == Kind::PipelineRun {
+            self.left_alone.seen(head);
+        }
+    }
+
+    /// A PipelineRun waits for its TaskRuns, whichever replica signs those.
+    fn child_ended(&self, kind: Kind, head: &RunHead) {
+        if head.is_done() {
+            self.wake_owner(kind, head);
+        }
+    }
+
+    fn wake_owner(&self, kind: Kind, head: &RunHead) {
+        if let Some(owner) = head.pipeline_run().filter(|_| kind == Kind::TaskRun) {
+            self.queue.child_ended(&owner, head.name());
+        }
     }
 
     /// How much of the backlog is pending.

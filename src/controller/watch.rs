@@ -6,6 +6,9 @@
 //! A list of one object gives the version to watch from; the watch starts at once, and beside it the backlog is
 //! listed in small pages. New completions are therefore seen immediately, however many runs exist.
 //!
+//! A label selector is not pushed into these requests: a run that is held and loses its label must be let go, and a
+//! TaskRun without the label may be the one that its PipelineRun waits for.
+//!
 //! # Guarantees
 //!
 //! No event between the first list and a lost watch goes unseen: when the API server no longer has the version
@@ -24,7 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::queue::Lane;
 use super::runs::said;
+use super::settings::Followed;
 use super::sight::Sight;
+use crate::config::Config;
 use crate::error::chain;
 use crate::tekton::Kind;
 use crate::tekton::head::RunHead;
@@ -118,15 +123,20 @@ impl Watch {
         }
     }
 
-    /// Lists once, and again whenever the replicas that share the work change: runs of one that is gone are this
-    /// one's now.
+    /// Lists once, and again whenever the replicas that share the work change, since runs of one that is gone are
+    /// this one's now, and whenever other runs are selected.
     async fn list_whenever_needed(&self) -> Result<std::convert::Infallible, WatchError> {
-        let mut roster = self.sight.roster.clone();
+        let (mut roster, mut settings) = (self.sight.roster.clone(), self.sight.settings.clone());
         loop {
             roster.borrow_and_update();
+            let listed_for = settings.current();
             self.list().await?;
-            if roster.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            self.sight.all_listed(self.kind, self.namespace.as_ref());
+            tokio::select! {
+                changed = roster.changed() => if changed.is_err() {
+                    std::future::pending::<()>().await;
+                },
+                () = select_others(&mut settings, &listed_for.config) => {}
             }
         }
     }
@@ -154,7 +164,7 @@ impl Watch {
         let head: RunHead = serde_json::from_str(event.object.get())?;
         head.resource_version().clone_into(version);
         match event.kind {
-            "DELETED" => self.sight.gone(&head.key(self.kind)),
+            "DELETED" => self.sight.gone(self.kind, &head),
             "ADDED" | "MODIFIED" => {
                 let body = || Bytes::copy_from_slice(event.object.get().as_bytes());
                 self.sight.seen(self.kind, &head, Lane::Fresh, body, Timestamp::now());
@@ -198,6 +208,14 @@ impl Watch {
 
     fn paths(&self) -> kube::core::Request {
         kube::core::Request::new(super::runs::path(self.kind, self.namespace.as_deref()))
+    }
+}
+
+/// Waits until the configuration selects other runs than `last` did.
+async fn select_others(settings: &mut Followed, last: &Config) {
+    let selects = |config: &Config| (config.selection.clone(), config.managed_by.clone());
+    while selects(&settings.current().config) == selects(last) {
+        settings.changed().await;
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::registry_config::RegistryConfig;
-use super::{Entry, Location, Problem, ProblemCode, Source};
+use super::{Entry, Fetcher, Location, Problem, ProblemCode, Source};
 use crate::artifact::image::Repository;
 use crate::config::{AllowedPair, ControllerCredentials, Registry};
 
@@ -19,20 +19,26 @@ use crate::config::{AllowedPair, ControllerCredentials, Registry};
 pub struct Agent {
     /// The registry configuration file.
     pub config: Arc<RegistryConfig>,
+    /// What the agent's own service account names.
+    pub account: Arc<Lent>,
     /// What was read from docker and podman files.
-    pub files: Arc<Files>,
+    pub files: Arc<Lent>,
+    /// Its own identity in clouds.
+    pub clouds: Arc<Lent>,
     /// Who may borrow.
     pub permission: Permission,
 }
 
-/// Credentials from docker and podman files (§1.5).
+/// Credentials of one kind of place.
 #[derive(Debug, Default)]
-pub struct Files {
-    /// In the order of the files.
+pub struct Lent {
+    /// In the order of the places.
     pub entries: Vec<Entry>,
+    /// Who is asked when their turn comes, after the entries.
+    pub fetchers: Vec<Fetcher>,
     /// What was wrong with them.
     pub problems: Vec<Problem>,
-    /// Every file that was found.
+    /// Every place that was found.
     pub looked_at: Vec<(Source, Location)>,
 }
 
@@ -100,8 +106,16 @@ impl Agent {
         withheld.collect()
     }
 
+    /// What lies in places that were read, less the registry configuration.
+    pub(super) fn lent(&self) -> impl Iterator<Item = &Lent> {
+        [&*self.account, &*self.files, &*self.clouds].into_iter()
+    }
+
     fn owned(&self, repository: &Repository) -> Vec<Entry> {
-        self.config.entry_for(repository).into_iter().chain(self.files.entries.iter().cloned()).collect()
+        let read = self.lent().flat_map(|lent| lent.entries.iter().cloned());
+        let fetchers = self.lent().flat_map(|lent| &lent.fetchers);
+        let to_fetch = fetchers.filter_map(|fetcher| fetcher.entry(repository));
+        self.config.entry_for(repository).into_iter().chain(read).chain(to_fetch).collect()
     }
 }
 

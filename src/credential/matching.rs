@@ -86,6 +86,11 @@ impl Key {
         Self { shown: shown.to_owned(), pattern, spelling: Spelling::Exact }
     }
 
+    /// Whether both stand for the same registry and path, however they are written.
+    pub(super) fn means_the_same_as(&self, other: &Self) -> bool {
+        self.pattern == other.pattern
+    }
+
     /// How closely the key fits, or `None` when it is not meant for this repository (§3.1).
     pub fn matches(&self, sought: &Sought<'_>) -> Option<Specificity> {
         self.pattern.matches_host(sought).then(|| self.pattern.matches_path(sought.path)).flatten()

@@ -67,12 +67,24 @@ pub fn named_secrets(
     all
 }
 
+/// Every Secret that the agent's own service account names (source 6).
+pub fn own_secrets(account: &ServiceAccount) -> Vec<NamedSecret> {
+    let secrets = account.secrets.iter().flatten().filter_map(|secret| secret.name.as_deref());
+    let pull_secrets = account.image_pull_secrets.iter().flatten().map(|secret| secret.name.as_str());
+    let named =
+        |source: Source| move |name: &str| NamedSecret { source: source.clone(), name: name.to_owned() };
+    let secrets = secrets.map(named(Source::ControllerServiceAccountSecrets));
+    let all = secrets.chain(pull_secrets.map(named(Source::ControllerServiceAccountImagePullSecrets)));
+    all.filter(|secret| !secret.name.is_empty()).collect()
+}
+
 /// Reads the entries of a Secret as the API server returned it.
 pub fn read_named(namespace: &str, named: &NamedSecret, secret: Secret) -> Reading {
     let version = secret.metadata.resource_version.unwrap_or_default();
+    let uid = secret.metadata.uid.unwrap_or_default();
     let data = secret.data.unwrap_or_default().into_iter().map(|(name, content)| (name, content.0)).collect();
     let (namespace, name) = (namespace.to_owned(), named.name.clone());
-    let reference = SecretRef { namespace, name, resource_version: version };
+    let reference = SecretRef { namespace, name, uid, resource_version: version };
     let secret = docker_config::Secret {
         reference: &reference,
         kind: secret.type_.as_deref().unwrap_or_default(),

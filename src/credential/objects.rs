@@ -50,12 +50,7 @@ impl Objects {
     }
 
     fn add(&self, keychain: &mut Keychain, namespace: &str, named: NamedSecret) {
-        let reference = SecretRef {
-            namespace: namespace.to_owned(),
-            name: named.name.clone(),
-            resource_version: String::new(),
-        };
-        let location = Location::Secret(reference);
+        let location = Location::Secret(SecretRef::unread(namespace, &named.name));
         match find(&self.secrets, namespace, &named.name) {
             Some(secret) => {
                 let reading = read_named(namespace, &named, with_string_data(secret.clone()));

@@ -70,6 +70,7 @@ impl Kind {
             (_, Credential::Basic(_)) => Self::Basic,
             (_, Credential::IdentityToken { .. }) => Self::IdentityToken,
             (_, Credential::RegistryToken(_)) => Self::RegistryToken,
+            (_, Credential::ToFetch(_)) => Self::Helper,
         }
     }
 }

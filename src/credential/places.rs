@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::agent::Lent;
 use super::matching::Sought;
 use super::{Entry, Keychain, Location, Source};
 use crate::artifact::image::Repository;
@@ -54,12 +55,18 @@ impl Keychain {
     }
 
     fn places_of_agent(&self, repository: &Repository) -> Vec<Place> {
-        let files = &self.agent.files;
-        let places = files.looked_at.iter().map(|(source, location)| {
-            let entries = files.entries.iter().filter(|entry| entry.location == *location);
-            Place::of(source, location, &entries, repository)
+        let place = |lent: &Lent, (source, location): &(Source, Location)| {
+            let here = |entry: &&Entry| entry.source == *source && entry.location == *location;
+            Place::of(source, location, &lent.entries.iter().filter(here), repository)
+        };
+        let lent = self.agent.lent();
+        let places = lent.flat_map(|lent| lent.looked_at.iter().map(move |found| place(lent, found)));
+        // A cloud is looked at for its own registries alone.
+        let clouds = self.agent.clouds.fetchers.iter().filter_map(|cloud| {
+            let entry = cloud.entry(repository)?;
+            Some(Place::of(&entry.source, &entry.location, &std::iter::once(&entry), repository))
         });
-        self.place_of_config(repository).into_iter().chain(places).collect()
+        self.place_of_config(repository).into_iter().chain(places).chain(clouds).collect()
     }
 
     /// The registry configuration has names of tables instead of keys, and only one table counts.

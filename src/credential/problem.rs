@@ -17,8 +17,18 @@ pub struct SecretRef {
     pub namespace: String,
     /// Name.
     pub name: String,
+    /// `metadata.uid`: one that was made anew under the same name is another Secret.
+    pub uid: String,
     /// `metadata.resourceVersion`; a change of it makes refused credentials worth another try (§1.4).
     pub resource_version: String,
+}
+
+impl SecretRef {
+    /// A Secret that is known by name alone.
+    pub fn unread(namespace: &str, name: &str) -> Self {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Self { namespace, name, uid: String::new(), resource_version: String::new() }
+    }
 }
 
 impl fmt::Display for SecretRef {
@@ -212,7 +222,12 @@ mod tests {
 
     #[test]
     fn a_problem_serializes_the_place_as_a_field_of_its_own() {
-        let secret = SecretRef { namespace: "ci".into(), name: "old".into(), resource_version: "7".into() };
+        let secret = SecretRef {
+            namespace: "ci".into(),
+            name: "old".into(),
+            uid: "u".into(),
+            resource_version: "7".into(),
+        };
         assert_eq!(
             serde_json::to_string(&problem(Location::Secret(secret))).unwrap(),
             r#"{"source":"serviceAccount.secrets","secret":"ci/old","code":"MalformedJSON","detail":"line 1, column 2"}"#

@@ -138,6 +138,13 @@ impl CredentialReport {
         refused.map(ToString::to_string).collect()
     }
 
+    /// Whether a credential, not mere anonymity, was refused or left out because it had been.
+    pub fn has_refused_credential(&self) -> bool {
+        let outcomes = [Outcome::Rejected, Outcome::Denied, Outcome::Expired, Outcome::Skipped];
+        let credentials = self.candidates.iter().filter(|candidate| candidate.kind != Kind::Anonymous);
+        credentials.into_iter().any(|candidate| outcomes.contains(&candidate.outcome))
+    }
+
     /// The text for an Event: the whole report, cut to 1 KiB at the end of a line.
     pub fn event_message(&self) -> String {
         const LONGEST: usize = 1024;

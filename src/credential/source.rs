@@ -10,6 +10,8 @@ use serde::{Serialize, Serializer};
 /// A place that credentials come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
+    /// `signaturePullSecrets` of a policy.
+    SignaturePullSecrets,
     /// `spec.imagePullSecrets` of the pod that executed the run.
     PodImagePullSecrets,
     /// The pod template of the run.
@@ -66,6 +68,7 @@ impl Source {
     /// The tie-break rank of §1.2.
     pub fn rank(&self) -> u8 {
         match self {
+            Self::SignaturePullSecrets => 0,
             Self::PodImagePullSecrets => 1,
             Self::PodTemplateImagePullSecrets => 2,
             Self::ServiceAccountSecrets => 3,
@@ -84,7 +87,7 @@ impl Source {
     /// The group of §1.4, which outweighs everything else.
     pub fn group(&self) -> Group {
         match self.rank() {
-            1..=5 => Group::Run,
+            0..=5 => Group::Run,
             6..=10 => Group::Controller,
             11 => Group::Ambient,
             _ => Group::Anonymous,
@@ -95,7 +98,8 @@ impl Source {
     pub fn lists_pull_secrets(&self) -> bool {
         matches!(
             self,
-            Self::PodImagePullSecrets
+            Self::SignaturePullSecrets
+                | Self::PodImagePullSecrets
                 | Self::PodTemplateImagePullSecrets
                 | Self::ServiceAccountImagePullSecrets
                 | Self::ControllerServiceAccountImagePullSecrets
@@ -106,6 +110,7 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::SignaturePullSecrets => "policy.signaturePullSecrets",
             Self::PodImagePullSecrets => "pod.imagePullSecrets",
             Self::PodTemplateImagePullSecrets => "podTemplate.imagePullSecrets",
             Self::ServiceAccountSecrets => "serviceAccount.secrets",
@@ -138,6 +143,7 @@ mod tests {
     #[test]
     fn every_row_of_the_source_table_has_its_name_rank_and_group() {
         for (source, name, rank, group) in [
+            (Source::SignaturePullSecrets, "policy.signaturePullSecrets", 0, Group::Run),
             (Source::PodImagePullSecrets, "pod.imagePullSecrets", 1, Group::Run),
             (Source::PodTemplateImagePullSecrets, "podTemplate.imagePullSecrets", 2, Group::Run),
             (Source::ServiceAccountSecrets, "serviceAccount.secrets", 3, Group::Run),

@@ -6,7 +6,12 @@ use super::docker_config::{Secret, read_secret};
 use super::*;
 
 fn secret(name: &str) -> Location {
-    Location::Secret(SecretRef { namespace: "ci".into(), name: name.into(), resource_version: "1".into() })
+    Location::Secret(SecretRef {
+        namespace: "ci".into(),
+        name: name.into(),
+        uid: "u".into(),
+        resource_version: "1".into(),
+    })
 }
 
 fn entry(source: Source, name: &str, key: &str, username: &str) -> Entry {
@@ -156,8 +161,12 @@ fn eight_candidates_out_of_a_thousand_entries_take_less_than_a_millisecond() {
         documents.push(format!(r#"{{"auths":{{{}}}}}"#, entries.join(",")));
     }
     for (number, document) in documents.into_iter().enumerate() {
-        let reference =
-            SecretRef { namespace: "ci".into(), name: format!("s{number}"), resource_version: "1".into() };
+        let reference = SecretRef {
+            namespace: "ci".into(),
+            name: format!("s{number}"),
+            uid: "u".into(),
+            resource_version: "1".into(),
+        };
         let reading = read_secret(
             &Source::ServiceAccountSecrets,
             &Secret {

@@ -55,9 +55,15 @@ impl From<&Entry> for OutcomeEntry {
             Artifact::Image(image) => (image.repository.to_string(), image.digest.to_string()),
             run @ Artifact::Run(_) => (run.to_string(), String::new()),
         };
+        let logged = match &entry.state {
+            State::Stored(stored) => stored.logged.as_slice(),
+            _ => &[],
+        };
+        let log = logged.iter().map(|entry| format!("{} in log {}", entry.address, entry.log));
         let (store, reference, signer) =
             (entry.store.to_owned(), entry.reference.clone(), entry.signer.clone());
-        Self { artifact, digest, store, reference, signer, result, reason }
+        let log = log.collect::<Vec<_>>().join(" ");
+        Self { artifact, digest, store, reference, signer, log, result, reason }
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::outcome::{Entry, Error, State};
+use crate::artifact::image::Image;
 use crate::artifact::{Artifact, Artifacts};
-use crate::config::{self, ArtifactKind, Config, RunFormat, Storage};
+use crate::config::{self, ArtifactKind, Config, OciStorage, RunFormat, Storage};
 use crate::payload::{self, BuildType, Format, Payload, Provenance};
 use crate::storage::Place;
 use crate::tekton::Kind;
@@ -73,12 +74,33 @@ impl Plan {
         if hopeless {
             return;
         }
-        let stores = stores(kind, config).clone();
+        let mut stores = stores(kind, config).clone();
+        if let Artifact::Image(image) = &artifact
+            && stores.contains(&Storage::Oci)
+        {
+            self.add_to_registry(image, &mut stores, &config.storage.oci);
+        }
+        if stores.is_empty() {
+            return;
+        }
         match payload(run, &artifact, config) {
             Ok(payload) => self.items.push(Item { payload: Arc::new(payload), stores }),
             Err(error) => {
                 self.settled.push(Entry::without_store(artifact, State::Failed(Error::Payload(error))));
             }
+        }
+    }
+}
+
+impl Plan {
+    /// In bundles an image is signed by a statement of its own; `stores` keep what is left to do.
+    fn add_to_registry(&mut self, image: &Image, stores: &mut BTreeSet<Storage>, layout: &OciStorage) {
+        if layout.keeps_bundles() {
+            let payload = Arc::new(payload::image_statement(image));
+            self.items.push(Item { payload, stores: [Storage::Oci].into() });
+        }
+        if !layout.keeps_tags() {
+            stores.remove(&Storage::Oci);
         }
     }
 }

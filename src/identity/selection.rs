@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::ambient::Ambient;
@@ -28,6 +29,28 @@ pub struct Surroundings {
     pub in_buildkite: bool,
     /// The agent's own service account, where there is a cluster.
     pub account: Option<RequestedToken>,
+}
+
+/// Where identity tokens come from. Chosen when the first one is wanted, and looked for again until there is one;
+/// what was chosen stays, since another source would sign in another name.
+pub struct Selection {
+    configured: Option<Provider>,
+    file: Option<PathBuf>,
+    surroundings: Surroundings,
+    chosen: OnceCell<Arc<dyn TokenSource>>,
+}
+
+impl Selection {
+    /// `configured` is `signers.x509.fulcio.provider`, `file` is `signers.x509.identity.token.file`.
+    pub fn new(configured: Option<Provider>, file: Option<PathBuf>, surroundings: Surroundings) -> Self {
+        Self { configured, file, surroundings, chosen: OnceCell::new() }
+    }
+
+    /// The source.
+    pub async fn source(&self) -> Result<&Arc<dyn TokenSource>, Error> {
+        let choose = async || select(self.configured, self.file.as_deref(), &self.surroundings);
+        self.chosen.get_or_try_init(choose).await
+    }
 }
 
 /// The source that the settings ask for, or the first that is there.

@@ -3,7 +3,8 @@
 //! # Guarantees
 //!
 //! - The endpoint is looked for and connected to anew for each token: an agent that restarted, and with it its
-//!   socket, is found again.
+//!   socket, is found again. While it is away the token waits for it, for ten seconds in all; after that the run's own
+//!   retries take over.
 //! - Every form works that documents show: a socket file, `unix:/…`, `unix:///…`, `tcp://…`, and the directory
 //!   that the CSI driver mounts.
 //!
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use spiffe::{WorkloadApiClient, WorkloadApiError};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::provider::Provider;
@@ -30,7 +32,11 @@ pub const USUAL_PLACES: [&str; 3] =
     ["/tmp/spire-agent/public/api.sock", "/spiffe-workload-api", "/run/spire/sockets/agent.sock"];
 /// What sockets are called in a directory.
 const USUAL_NAMES: [&str; 3] = ["spire-agent.sock", "agent.sock", "api.sock"];
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a token may take, an agent that is just restarting included.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Short, since asking a socket of this machine costs nothing and an agent that crashes again and again is up for moments.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 const NO_SOCKET: &str = "it is a directory without a socket; made by the mount, before the agent ran?";
 const STALE: &str = "the agent is down, or its socket was replaced on the host: mount its directory";
@@ -39,7 +45,7 @@ const STALE: &str = "the agent is down, or its socket was replaced on the host: 
 #[derive(Debug, Clone)]
 pub struct WorkloadApi {
     setting: String,
-    timeout: Duration,
+    patience: Duration,
 }
 
 /// The endpoint as it is written.
@@ -52,10 +58,25 @@ enum Endpoint {
 impl WorkloadApi {
     /// At what `SPIFFE_ENDPOINT_SOCKET` says, or at one of the usual places.
     pub fn at(setting: &str) -> Self {
-        Self { setting: setting.to_owned(), timeout: TIMEOUT }
+        Self { setting: setting.to_owned(), patience: PATIENCE }
     }
 
+    /// Asks until there is an answer; only an agent that is away is asked again.
     async fn fetch(&self, audience: &str) -> Result<Zeroizing<String>, Error> {
+        let deadline = Instant::now() + self.patience;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.attempt(audience, deadline).await {
+                Err(Error::WorkloadApi { .. }) if Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                settled => return settled,
+            }
+        }
+    }
+
+    async fn attempt(&self, audience: &str, deadline: Instant) -> Result<Zeroizing<String>, Error> {
         let (address, is_file) = match Endpoint::read(&self.setting)? {
             Endpoint::Tcp(address) => (address, false),
             Endpoint::Path(path) => {
@@ -67,7 +88,7 @@ impl WorkloadApi {
             let client = WorkloadApiClient::connect_to(&address).await?;
             client.fetch_jwt_token([audience], None).await
         };
-        match tokio::time::timeout(self.timeout, asked).await {
+        match tokio::time::timeout_at(deadline, asked).await {
             Ok(Ok(token)) => Ok(Zeroizing::new(token)),
             Ok(Err(WorkloadApiError::NoIdentityIssued | WorkloadApiError::PermissionDenied(_))) => {
                 Err(Error::NotRegistered { endpoint: self.setting.clone() })
@@ -178,6 +199,10 @@ mod tests {
         }
     }
 
+    fn impatient(setting: &str) -> WorkloadApi {
+        WorkloadApi { setting: setting.to_owned(), patience: Duration::from_millis(250) }
+    }
+
     async fn socket_in(files: &[&str]) -> Result<String, Error> {
         let folder = tempfile::tempdir().unwrap();
         for file in files {
@@ -208,12 +233,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.sock");
         drop(UnixListener::bind(&path).unwrap());
-        let stale = WorkloadApi::at(path.to_str().unwrap()).token("sigstore").await.unwrap_err();
+        let at = |path: &Path| impatient(path.to_str().unwrap());
+        let stale = at(&path).token("sigstore").await.unwrap_err();
         assert!(stale.to_string().contains("replaced on the host: mount its directory"), "{}", chain(&stale));
-        let in_folder = WorkloadApi::at(folder.path().to_str().unwrap()).token("sigstore").await.unwrap_err();
+        let in_folder = at(folder.path()).token("sigstore").await.unwrap_err();
         assert!(!in_folder.to_string().contains("replaced"), "a directory shows the new one: {in_folder}");
         std::fs::remove_file(&path).unwrap();
-        let missing = WorkloadApi::at(path.to_str().unwrap()).token("sigstore").await.unwrap_err();
+        let missing = at(&path).token("sigstore").await.unwrap_err();
         assert!(!missing.to_string().contains("replaced") && missing.class() == Class::Temporary);
         assert_eq!(missing.about().unwrap().name, path.display().to_string());
     }
@@ -223,10 +249,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.sock");
         let listener = tokio::net::UnixListener::bind(&path).unwrap();
-        let source = WorkloadApi {
-            setting: format!("unix://{}", path.display()),
-            timeout: Duration::from_millis(200),
-        };
+        let source = impatient(&format!("unix://{}", path.display()));
         let hang_up = async {
             loop {
                 drop(listener.accept().await);
@@ -234,5 +257,21 @@ mod tests {
         };
         let error = tokio::select! { error = source.token("sigstore") => error.unwrap_err(), () = hang_up => unreachable!() };
         assert!(matches!(error, Error::WorkloadApi { remark: None, .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_is_away_is_asked_again_and_not_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.sock");
+        let source = impatient(path.to_str().unwrap());
+        let appears = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let listener = tokio::net::UnixListener::bind(&path).unwrap();
+            listener.accept().await.unwrap();
+        };
+        let started = Instant::now();
+        let ((), answer) = tokio::join!(appears, source.token("sigstore"));
+        assert!(matches!(answer.unwrap_err(), Error::WorkloadApi { .. }), "it came, and then said nothing");
+        assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     }
 }

@@ -22,8 +22,10 @@ use super::public_key::PublicKey;
 const ISSUER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.8");
 /// The same as raw bytes, which older servers write alone.
 const ISSUER_RAW: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.1");
+/// The type of the other name that holds a user name with its domain.
+const USERNAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1.7");
 /// 1.3.6.1.5.5.7.3.3 without its frame.
-const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
+pub(super) const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
 /// Clocks may differ by so much before a certificate counts as not yet valid.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// Leaf, intermediates and root; nobody has more.
@@ -33,7 +35,7 @@ const MAX_CHAIN: usize = 10;
 #[derive(Clone)]
 pub struct Certificate {
     ders: Vec<CertificateDer<'static>>,
-    key: Vec<u8>,
+    key: PublicKey,
     names: Vec<String>,
     issuer: Option<String>,
     valid: (Timestamp, Timestamp),
@@ -101,24 +103,39 @@ impl Certificate {
         }
         let ders = pems.iter().map(|text| {
             let block = pem::parse(text).ok().filter(|block| block.tag() == "CERTIFICATE");
-            block.map(|block| CertificateDer::from(block.into_contents()))
+            block.map(pem::Pem::into_contents)
         });
         let ders: Option<Vec<_>> = ders.collect();
-        let ders = ders.ok_or(CertificateError::Malformed("a certificate is not PEM"))?;
+        Self::of_ders(ders.ok_or(CertificateError::Malformed("a certificate is not PEM"))?)
+    }
+
+    /// Reads a leaf and what lies above it, each a text of PEM blocks, as stores keep them.
+    pub fn from_pem(leaf: &str, chain: &str) -> Result<Self, CertificateError> {
+        let blocks = |text| pem::parse_many(text).map_err(|_| CertificateError::Malformed("it is not PEM"));
+        let (leaf, chain) = (blocks(leaf)?, blocks(chain)?);
+        Self::of_ders(leaf.into_iter().take(1).chain(chain).map(pem::Pem::into_contents).collect())
+    }
+
+    /// Reads certificates in DER, the leaf first, as bundles hold them.
+    pub fn of_ders(ders: Vec<Vec<u8>>) -> Result<Self, CertificateError> {
+        if ders.len() > MAX_CHAIN {
+            return Err(CertificateError::Malformed("the chain is longer than ten certificates"));
+        }
+        let ders: Vec<_> = ders.into_iter().map(CertificateDer::from).collect();
         let leaf = ders.first().ok_or(CertificateError::Malformed("there is none"))?;
         let leaf = x509_cert::Certificate::from_der(leaf)
             .map_err(|_| CertificateError::Malformed("the leaf is not X.509"))?
             .tbs_certificate;
-        let key = leaf.subject_public_key_info.to_der();
+        let key = leaf.subject_public_key_info.to_der().ok().and_then(|der| PublicKey::from_der(&der));
         let (names, issuer) = (names(&leaf)?, issuer(&leaf));
         let valid = (time(leaf.validity.not_before)?, time(leaf.validity.not_after)?);
-        let key = key.map_err(|_| CertificateError::Malformed("its key does not encode"))?;
+        let key = key.ok_or(CertificateError::Malformed("its key is of no kind that signs"))?;
         Ok(Self { ders, key, names, issuer, valid })
     }
 
     /// Whether it is what was asked for, and good now.
     pub fn check(&self, asked: &Asked<'_>, now: Timestamp) -> Result<(), CertificateError> {
-        if self.key != asked.key.der() {
+        if self.key != *asked.key {
             return Err(CertificateError::OtherKey);
         }
         let (from, to) = self.valid;
@@ -156,7 +173,7 @@ impl Certificate {
         leaf.verify_for_usage(algorithms, &[root], between, at, usage, None, None).map(|_| ())
     }
 
-    /// Its names: URIs and mail addresses.
+    /// Its names: URIs, mail addresses, hosts and user names.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -169,6 +186,26 @@ impl Certificate {
     /// When it ends.
     pub fn expiry(&self) -> Timestamp {
         self.valid.1
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// When it begins.
+    pub fn beginning(&self) -> Timestamp {
+        self.valid.0
+    }
+
+    /// The leaf as DER.
+    pub fn leaf_der(&self) -> &[u8] {
+        self.ders.first().map(AsRef::as_ref).unwrap_or_default()
+    }
+
+    /// What is above the leaf as DER, nearest first.
+    pub fn chain_ders(&self) -> &[CertificateDer<'static>] {
+        self.ders.get(1..).unwrap_or_default()
     }
 
     /// The leaf as PEM.
@@ -204,8 +241,11 @@ fn names(leaf: &x509_cert::TbsCertificate) -> Result<Vec<String>, CertificateErr
     let found = leaf.get::<SubjectAltName>();
     let found = found.map_err(|_| CertificateError::Malformed("its names do not decode"))?;
     let names = found.into_iter().flat_map(|(_, names)| names.0).filter_map(|name| match name {
-        GeneralName::UniformResourceIdentifier(text) | GeneralName::Rfc822Name(text) => {
-            Some(text.to_string())
+        GeneralName::UniformResourceIdentifier(text)
+        | GeneralName::Rfc822Name(text)
+        | GeneralName::DnsName(text) => Some(text.to_string()),
+        GeneralName::OtherName(other) if other.type_id == USERNAME => {
+            other.value.decode_as::<Utf8StringRef<'_>>().ok().map(|text| text.as_str().to_owned())
         }
         _ => None,
     });

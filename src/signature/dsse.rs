@@ -37,6 +37,13 @@ pub fn envelope(payload_type: &str, payload: &[u8], key_id: &str, signature: &[u
     json.into_bytes()
 }
 
+/// How many bytes [`envelope`] makes of these.
+pub fn envelope_length(payload_type: &str, payload: usize, key_id: usize, signature: usize) -> usize {
+    let frame = envelope("", b"", "", b"").len();
+    let base64 = |length: usize| length.div_ceil(3) * 4;
+    frame + payload_type.len() + base64(payload) + key_id + base64(signature)
+}
+
 /// An envelope that somebody stored; nothing in it is to be believed before a signature was verified.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,6 +68,16 @@ impl UnverifiedEnvelope {
     pub fn carries(&self, payload_type: &str, payload: &[u8]) -> bool {
         self.payload_type == payload_type
             && BASE64_STANDARD.decode(&self.payload).is_ok_and(|bytes| bytes == payload)
+    }
+
+    /// The type that it gives its payload.
+    pub fn payload_type(&self) -> &str {
+        &self.payload_type
+    }
+
+    /// What is inside; `None` when that is not base64.
+    pub fn payload(&self) -> Option<Vec<u8>> {
+        BASE64_STANDARD.decode(&self.payload).ok()
     }
 
     /// The signatures that decode.
@@ -89,6 +106,7 @@ mod tests {
         assert!(!read.carries("application/vnd.in-toto+json", b"{} "));
         assert!(!read.carries("text/plain", b"{}"));
         assert_eq!(read.signatures().collect::<Vec<_>>(), [b"sig".to_vec()]);
+        assert_eq!(json.len(), envelope_length("application/vnd.in-toto+json", 2, 10, 3));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use p384::ecdsa::signature::hazmat::PrehashSigner as _;
 pub use import::KeyError;
 
 use super::public_key::PublicKey;
-use super::{Error, Signer};
+use super::signatory::Signatory;
+use super::{Error, Signature, Signer};
 use crate::artifact::digest::Digest;
 
 /// A private key with the name of the file that it came from.
@@ -59,7 +60,17 @@ impl Key {
         &self.name
     }
 
-    fn sign_now(&self, message: &[u8]) -> Option<Vec<u8>> {
+    /// The public half.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The bytes of a signature over `message`; hashing is part of signing.
+    pub fn sign_now(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.signature(message).ok_or_else(|| Error::Refused { signer: self.name.clone() })
+    }
+
+    fn signature(&self, message: &[u8]) -> Option<Vec<u8>> {
         match &self.secret {
             Secret::Ecdsa(key) => key.sign(&SystemRandom::new(), message).ok().map(|s| s.as_ref().to_vec()),
             Secret::P384(key) => {
@@ -79,12 +90,13 @@ impl Key {
 
 #[async_trait]
 impl Signer for Key {
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.sign_now(message).ok_or_else(|| Error::Refused { signer: self.name.clone() })
+    async fn signatory(&self) -> Result<Signatory, Error> {
+        Ok(Signatory::Key(self.public.clone()))
     }
 
-    fn public_key(&self) -> &PublicKey {
-        &self.public
+    async fn sign(&self, message: &[u8]) -> Result<Signature, Error> {
+        let (bytes, key) = (self.sign_now(message)?, self.public.clone());
+        Ok(Signature { bytes, key, certificate: None })
     }
 }
 

@@ -3,6 +3,8 @@
 //! The hash is SHA-256 for every elliptic curve and for RSA, whatever the curve's size: that is what
 //! `cosign verify --key` computes when it is given no further option (tried with cosign 3.1.3).
 
+mod spki;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,6 +13,9 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 
 use crate::artifact::digest::Digest;
+
+/// How long every key id is: `SHA256:` and 43 characters.
+pub const KEY_ID_LENGTH: usize = 50;
 
 /// Kinds of key that sign and verify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,9 +73,21 @@ struct Parts {
 impl PublicKey {
     /// `raw` in the algorithm's own encoding, `der` as `SubjectPublicKeyInfo`, `ssh` in the wire encoding of
     /// OpenSSH, from which the key id is made.
-    pub(super) fn new(algorithm: Algorithm, raw: &[u8], der: &[u8], ssh: &[u8]) -> Self {
+    fn new(algorithm: Algorithm, raw: &[u8], der: &[u8], ssh: &[u8]) -> Self {
         let id = format!("SHA256:{}", BASE64_STANDARD_NO_PAD.encode(Digest::of(ssh).as_bytes()));
         Self(Arc::new(Parts { algorithm, raw: raw.to_vec(), der: der.to_vec(), id }))
+    }
+
+    /// Reads a `SubjectPublicKeyInfo`; `None` for what no signature is verified with.
+    pub fn from_der(der: &[u8]) -> Option<Self> {
+        spki::read(der)
+    }
+
+    /// Reads a PEM file such as `cosign.pub`.
+    pub fn from_pem(text: &str) -> Option<Self> {
+        const LARGEST: usize = 8 * 1024;
+        let block = (text.len() <= LARGEST).then(|| pem::parse(text).ok()).flatten()?;
+        (block.tag() == "PUBLIC KEY").then(|| Self::from_der(block.contents())).flatten()
     }
 
     /// The key id in envelopes: the OpenSSH fingerprint (Chains specification §5.4).

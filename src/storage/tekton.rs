@@ -14,10 +14,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::{Error, Place, Store, Stored};
-use crate::payload::Payload;
-use crate::signature::public_key::PublicKey;
-use crate::signature::{Signed, verifies};
-use crate::tekton::ANNOTATION_PREFIX;
+use crate::artifact::Artifact;
+use crate::payload::{Format, Payload};
+use crate::signature::Signed;
+use crate::signature::signatory::{Beside, Signatory};
+use crate::tekton::{ANNOTATION_PREFIX, Kind};
 
 /// What the API server accepts on one object, names and values together.
 const LIMIT: usize = 256 * 1024;
@@ -42,25 +43,38 @@ impl Annotations {
         BASE64_STANDARD.decode(text).ok()
     }
 
-    fn has(&self, short_key: &str, payload: &Payload, key: &PublicKey) -> bool {
-        let (Some(bytes), Some(content)) =
-            (self.decoded("payload", short_key), self.decoded("signature", short_key))
-        else {
-            return false;
-        };
-        bytes == payload.bytes && verifies(payload, &content, key)
+    fn has(&self, short_key: &str, payload: &Payload, signatory: &Signatory) -> bool {
+        let decoded = |name| self.decoded(name, short_key);
+        let text = |name| decoded(name).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let (Some(bytes), Some(content)) = (decoded("payload"), decoded("signature")) else { return false };
+        let (certificate, chain) = (text("cert"), text("chain"));
+        let beside = Beside { certificate: &certificate, chain: &chain, ..Beside::default() };
+        bytes == payload.bytes && signatory.signed(payload, &content, beside)
     }
 
-    fn reserve(&self, annotations: &BTreeMap<String, String>) -> Result<(), Error> {
+    fn reserve(&self, annotations: &BTreeMap<String, String>, of: &Artifact) -> Result<(), Error> {
         let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
         let replaced = |name: &String| self.present.get(name).map_or(0, |old| name.len() + old.len());
         for (name, value) in annotations {
             *size = (*size + name.len() + value.len()).saturating_sub(replaced(name));
         }
         if *size > LIMIT - RESERVE {
-            return Err(Error::AnnotationsTooLarge { size: *size, limit: LIMIT - RESERVE });
+            return Err(Error::AnnotationsTooLarge {
+                size: *size,
+                limit: LIMIT - RESERVE,
+                key: storage_key(of),
+            });
         }
         Ok(())
+    }
+}
+
+/// Where the configuration says how signatures about this are stored.
+fn storage_key(artifact: &Artifact) -> &'static str {
+    match artifact {
+        Artifact::Image(_) => "artifacts.oci.storage",
+        Artifact::Run(run) if run.kind == Kind::PipelineRun => "artifacts.pipelinerun.storage",
+        Artifact::Run(_) => "artifacts.taskrun.storage",
     }
 }
 
@@ -75,31 +89,60 @@ impl Store for Annotations {
     }
 
     fn places(&self, payload: &Payload) -> Vec<Place> {
-        vec![Place::Annotations(payload.artifact.short_key())]
+        // That statement is made for bundles; here an image is signed as in Chains.
+        let is_ours = payload.format != Format::ImageStatement;
+        is_ours.then(|| Place::Annotations(payload.artifact.short_key())).into_iter().collect()
     }
 
     async fn missing(
         &self,
         place: &Place,
         payload: &Payload,
-        keys: &[PublicKey],
-    ) -> Result<Vec<PublicKey>, Error> {
+        signatories: &[Signatory],
+    ) -> Result<Vec<Signatory>, Error> {
         let Place::Annotations(short_key) = place else { return Ok(Vec::new()) };
-        Ok(keys.iter().take(1).filter(|key| !self.has(short_key, payload, key)).cloned().collect())
+        let first = signatories.iter().take(1);
+        Ok(first.filter(|signatory| !self.has(short_key, payload, signatory)).cloned().collect())
     }
 
     async fn add(&self, place: &Place, signed: &[Arc<Signed>]) -> Result<Stored, Error> {
         let (Place::Annotations(short_key), Some(signed)) = (place, signed.first()) else {
             return Ok(Stored::default());
         };
+        let (certificate, chain) = signed.pems();
         let annotations = BTreeMap::from([
             (annotation("payload", short_key), BASE64_STANDARD.encode(&signed.payload.bytes)),
             (annotation("signature", short_key), BASE64_STANDARD.encode(signed.content())),
             // Chains always writes these two; with a key they are empty, and tools read them unconditionally.
-            (annotation("cert", short_key), String::new()),
-            (annotation("chain", short_key), String::new()),
+            (annotation("cert", short_key), BASE64_STANDARD.encode(certificate)),
+            (annotation("chain", short_key), BASE64_STANDARD.encode(chain)),
         ]);
-        self.reserve(&annotations)?;
-        Ok(Stored { annotations, ..Stored::default() })
+        self.reserve(&annotations, &signed.payload.artifact)?;
+        Ok(Stored { annotations, ..Stored::of(std::slice::from_ref(signed)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::RunArtifact;
+    use crate::error::Diagnose as _;
+
+    #[test]
+    fn what_is_too_large_names_the_key_that_sends_it_elsewhere() {
+        let run = |kind| {
+            let (namespace, name, uid) = ("ci".to_owned(), "one".to_owned(), "1".to_owned());
+            Artifact::Run(RunArtifact { kind, namespace, name, uid })
+        };
+        let image = format!("registry.test/app@sha256:{}", "0".repeat(64)).parse().unwrap();
+        let large = BTreeMap::from([("payload".to_owned(), "x".repeat(LIMIT))]);
+        for (artifact, key) in [
+            (run(Kind::TaskRun), "artifacts.taskrun.storage"),
+            (run(Kind::PipelineRun), "artifacts.pipelinerun.storage"),
+            (Artifact::Image(image), "artifacts.oci.storage"),
+        ] {
+            let refused = Annotations::of(&BTreeMap::new()).reserve(&large, &artifact).unwrap_err();
+            assert!(refused.hint().unwrap().contains(key), "{:?}", refused.hint());
+        }
     }
 }

@@ -79,6 +79,11 @@ impl Document {
             .find(|condition| condition.text("type") == "Succeeded")
             .map(|condition| condition.text("status"))
     }
+
+    /// Whether the run has ended (Chains specification §2.2).
+    pub(crate) fn is_done(&self) -> bool {
+        self.succeeded().is_some_and(|status| status != "Unknown")
+    }
 }
 
 impl<'a> RefSource<'a> {

@@ -55,8 +55,19 @@ struct HeadMetadata {
     resource_version: String,
     deletion_timestamp: Option<Timestamp>,
     finalizers: Vec<String>,
+    labels: BTreeMap<String, String>,
+    owner_references: Vec<OwnerReference>,
     #[serde(deserialize_with = "ours")]
     annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct OwnerReference {
+    kind: String,
+    name: String,
+    uid: String,
+    controller: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -87,6 +98,19 @@ impl RunHead {
         RunKey { kind, namespace, name, uid }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.metadata.name
+    }
+
+    /// The PipelineRun that made it.
+    pub fn pipeline_run(&self) -> Option<RunKey> {
+        let is_it = |owner: &&OwnerReference| owner.controller && owner.kind == Kind::PipelineRun.as_str();
+        let owner = self.metadata.owner_references.iter().find(is_it)?;
+        let (name, uid) = (owner.name.clone(), owner.uid.clone());
+        Some(RunKey { kind: Kind::PipelineRun, namespace: self.metadata.namespace.clone(), name, uid })
+    }
+
     /// Its identity.
     pub fn uid(&self) -> &str {
         &self.metadata.uid
@@ -100,6 +124,11 @@ impl RunHead {
     /// Its version.
     pub fn resource_version(&self) -> &str {
         &self.metadata.resource_version
+    }
+
+    /// All its labels.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.metadata.labels
     }
 
     /// All its finalizers.
@@ -144,6 +173,14 @@ impl RunHead {
             Some("failed") => Some(Mark::Failed),
             _ => None,
         }
+    }
+
+    /// The same head without the mark `failed`: for a run that is tried again in spite of it.
+    pub fn reopened(mut self) -> Self {
+        if self.mark() == Some(Mark::Failed) {
+            self.metadata.annotations.remove("signed");
+        }
+        self
     }
 
     /// Whether its owner asked to leave it alone (`chains.tekton.dev/skip: "true"`).
@@ -228,6 +265,17 @@ mod tests {
             head(r#"{"metadata":{"annotations":{"chains.tekton.dev/signed":"failed"}}}"#).mark(),
             Some(Mark::Failed)
         );
+    }
+
+    #[test]
+    fn the_pipeline_run_that_controls_a_run_is_its_owner_and_nobody_else() {
+        let json = r#"{"metadata":{"namespace":"ci","ownerReferences":[
+            {"kind":"PipelineRun","name":"other","uid":"1"},
+            {"kind":"CustomRun","name":"custom","uid":"2","controller":true},
+            {"apiVersion":"tekton.dev/v1","kind":"PipelineRun","name":"release","uid":"3","controller":true}]}}"#;
+        let owner = head(json).pipeline_run().unwrap();
+        assert_eq!((owner.to_string().as_str(), owner.uid.as_str()), ("PipelineRun ci/release", "3"));
+        assert_eq!(head("{}").pipeline_run(), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::completed::Absent;
 use super::head::RunHead;
 use super::{ANNOTATION_PREFIX, Kind};
 
@@ -37,11 +38,25 @@ pub struct OutcomeEntry {
     /// Key id or identity.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub signer: String,
-    /// `stored`, `present`, `skipped` or `failed`.
+    /// Where the log has it, and the id of the log's key.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub log: String,
+    /// `stored`, `present`, `skipped` or `failed`; `absent` for a child that a statement goes without.
     pub result: &'static str,
     /// Why, where that is not plain.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
+}
+
+impl From<&Absent<'_>> for OutcomeEntry {
+    fn from(absent: &Absent<'_>) -> Self {
+        Self {
+            artifact: format!("{} {}", absent.kind, absent.name),
+            result: "absent",
+            reason: absent.reason.to_string(),
+            ..Self::default()
+        }
+    }
 }
 
 /// The annotation's text: at most 4 KiB, and it says how many entries did not fit.

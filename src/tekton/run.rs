@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::completed::is_task_run;
 use super::document::Document;
 use super::fields::Fields;
 use super::{Kind, Metadata, v1beta1};
@@ -123,7 +124,7 @@ impl Run {
 
     /// Whether the run has ended (Chains specification §2.2).
     pub fn is_done(&self) -> bool {
-        self.document().succeeded().is_some_and(|status| status != "Unknown")
+        self.document().is_done()
     }
 
     /// The controller that runs it, if it is another than Tekton's own.
@@ -135,6 +136,12 @@ impl Run {
     pub fn child_references(&self) -> impl Iterator<Item = (&str, &str)> {
         let children = self.document().status().list("childReferences");
         children.iter().map(|child| (child.text("kind"), child.text("name")))
+    }
+
+    /// Names of the `TaskRuns` of a `PipelineRun`, as it tells them.
+    pub fn task_runs(&self) -> impl Iterator<Item = &str> {
+        let task_runs = self.child_references().filter(|(kind, _)| is_task_run(kind));
+        task_runs.map(|(_, name)| name).filter(|name| !name.is_empty())
     }
 
     pub(crate) fn document(&self) -> &Document {
@@ -165,6 +172,11 @@ impl TaskRun {
     /// Name, labels, annotations and the like.
     pub fn metadata(&self) -> &Metadata {
         &self.0.metadata
+    }
+
+    /// Whether the run has ended, well or not.
+    pub fn is_done(&self) -> bool {
+        self.0.is_done()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every metric and label, declared here and nowhere else. Names that Chains has keep its names (specification
 //! §2.8); the others begin with `hallmark_`. Labels take values out of closed sets only.
 
+pub mod refresh;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::tekton::Kind;
+use refresh::RefreshMetrics;
 
 /// Counters that Chains has for each kind of run.
 #[derive(Default, Clone)]
@@ -64,6 +67,8 @@ pub struct Metrics {
     pub marked_failed: Counter,
     /// Version of the settings in force.
     pub settings_generation: Gauge<i64>,
+    /// Pull secrets that are kept fresh.
+    pub refresh: RefreshMetrics,
 }
 
 impl Default for Metrics {
@@ -77,6 +82,7 @@ impl Default for Metrics {
             completion_to_mark: Histogram::new(buckets),
             marked_failed: Counter::default(),
             settings_generation: Gauge::default(),
+            refresh: RefreshMetrics::default(),
         };
         metrics.register();
         metrics
@@ -139,6 +145,7 @@ impl Metrics {
             "Version of configuration and keys in force",
             self.settings_generation.clone(),
         );
+        self.refresh.register(registry);
     }
 }
 

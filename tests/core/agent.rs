@@ -82,6 +82,16 @@ impl Agent {
 
     /// The same with the rights of somebody else.
     pub fn start_as(&self, kubeconfig: &std::path::Path, more: &[&str]) -> Hallmark {
+        self.start_in(kubeconfig, more, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_in(
+        &self,
+        kubeconfig: &std::path::Path,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Hallmark {
         let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
         let (kubeconfig, keys) = (text(kubeconfig), text(self.keys.path()));
         let mut arguments =
@@ -91,17 +101,17 @@ impl Agent {
             arguments.extend(["--replica", "agent"]);
         }
         arguments.extend(["--kubeconfig", &kubeconfig, "--signing-secrets", &keys]);
-        arguments.extend([
-            "--health-address",
-            "127.0.0.1:0",
-            "--metrics-address",
-            "127.0.0.1:0",
-            "--log",
-            "trace",
-        ]);
+        arguments.extend(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]);
+        // One that follows config-logging has no level of its own.
+        if !more.contains(&"--config-logging") {
+            arguments.extend(["--log", "trace"]);
+        }
         arguments.extend(more);
         let ca = self.ca.as_deref().map(text).unwrap_or_default();
-        let environment = if ca.is_empty() { vec![] } else { vec![("SSL_CERT_FILE", ca.as_str())] };
+        let mut environment = environment.to_vec();
+        if !ca.is_empty() {
+            environment.push(("SSL_CERT_FILE", &ca));
+        }
         Hallmark::start(&arguments, &environment)
     }
 

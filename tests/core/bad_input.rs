@@ -8,7 +8,9 @@ use serde_json::json;
 
 use crate::agent::{Agent, SOON, repository, stopped_well};
 use crate::main_path::TO_REGISTRY;
-use crate::support::{Completion, Cosign, Crane, Finished, Hallmark, PlainRegistry, PushedImage};
+use crate::support::{
+    Authentication, Completion, Cosign, Crane, Distribution, Finished, Hallmark, PlainRegistry, PushedImage,
+};
 
 fn fixture(name: &str) -> String {
     format!("{}/tests/fixtures/keys/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -215,5 +217,69 @@ async fn a_port_in_use_ends_the_controller_with_the_option_that_chooses_another(
         ];
         let finished = tokio::time::timeout(SOON, Hallmark::run(&arguments, &[])).await;
         said(&finished.expect("it ends by itself"), 1, &[&address, option, "in use"]);
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_run_whose_task_runs_are_not_all_there_is_signed_and_what_is_left_out_is_said() {
+    let registry = PlainRegistry::start().await;
+    let image = Crane::new(&registry.access()).push_random_image("app").await;
+    let condition = |status: &str| json!([{"type": "Succeeded", "status": status}]);
+    let child = json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": {"name": "slow",
+        "namespace": "ci", "labels": {"tekton.dev/pipelineRun": "release"}}, "status": {"conditions": condition("Unknown")}});
+    let run = json!({"apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
+        "metadata": {"name": "release", "namespace": "ci", "uid": "u"}, "spec": {},
+        "status": {"conditions": condition("False"), "childReferences": [{"name": "slow"}, {"name": "lost"}],
+            "results": [{"name": "IMAGE_URL", "value": image.repository},
+                {"name": "IMAGE_DIGEST", "value": image.digest}]}});
+    let folder = tempfile::tempdir().unwrap();
+    let (run_file, both) = (folder.path().join("run.json"), folder.path().join("both.json"));
+    fs::write(&run_file, run.to_string()).unwrap();
+    fs::write(&both, json!({"kind": "List", "items": [run, child]}).to_string()).unwrap();
+    let key = fixture("p256.pem");
+    let arguments = |file: &Path| ["sign", "-f", file.to_str().unwrap(), "--key", &key].map(str::to_owned);
+    let signed = async |file: &Path| {
+        let arguments = arguments(file);
+        Hallmark::run(&arguments.each_ref().map(String::as_str), &[]).await
+    };
+    let alone = signed(&run_file).await;
+    said(
+        &alone,
+        0,
+        &["the statement about PipelineRun ci/release goes without", "slow (it is not in the files)"],
+    );
+    said(&signed(&both).await, 0, &["slow (it has not ended)", "lost (it is not in the files)"]);
+    // A run of its own that has not ended is refused as before.
+    let mut other = child;
+    other["metadata"]["labels"] = json!({});
+    fs::write(&both, json!({"kind": "List", "items": [run, other]}).to_string()).unwrap();
+    said(&signed(&both).await, 1, &["TaskRun ci/slow has not ended"]);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_read_and_a_registry_that_cannot_be_trusted_are_told_with_their_causes() {
+    let registry = Distribution::start(Authentication::None).await;
+    let image = Crane::new(&registry.access(None)).push_random_image("app").await;
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.pem");
+    let missing = missing.to_str().unwrap();
+    let finished = sign(folder.path(), missing, &image.repository, &image.digest, &[]).await;
+    said(&finished, 1, &["cannot read the signing key", missing, "No such file"]);
+    let finished = sign(folder.path(), &fixture("p256.pem"), &image.repository, &image.digest, &[]).await;
+    assert_ne!(finished.code, Some(0));
+    assert!(finished.stderr.contains("no trusted TLS connection"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("certificate"), "why, from below: {}", finished.stderr);
+}
+
+#[tokio::test]
+async fn standard_input_is_read_once_and_not_by_two_options() {
+    for arguments in [
+        &["payload", "-f", "-", "--child", "-"][..],
+        &["payload", "-f", "-", "--config", "-"],
+        &["sign", "-f", "-", "-f", "-", "--key", "x"],
+        &["sign", "-f", "-", "--config", "-", "--key", "x"],
+    ] {
+        let finished = Hallmark::run_with_input(arguments, &[], "{}").await;
+        said(&finished, 2, &["standard input can be read once", "2 times"]);
     }
 }

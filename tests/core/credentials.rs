@@ -217,7 +217,7 @@ async fn a_secret_that_may_not_be_read_is_named_with_the_right_that_is_missing()
     let access = registry.access(None);
     agent.secret("push", &access, &builder).await;
     agent.cluster.set_secrets(&agent.namespace, "default", &["push"]).await;
-    let hallmark = agent.start_as(&limited(&agent).await, &[]);
+    let hallmark = agent.start_as(&account(&agent, "limited", &["pods", "serviceaccounts"]).await, &[]);
     agent.build("build", &access, &image).await;
     let secret = format!("secret {}/push: SecretForbidden", agent.namespace);
     let who = format!("system:serviceaccount:{}:limited", agent.namespace);
@@ -225,21 +225,22 @@ async fn a_secret_that_may_not_be_read_is_named_with_the_right_that_is_missing()
     stopped_well(hallmark);
 }
 
-/// A kubeconfig with all rights that an agent needs in one namespace, but for Secrets.
-async fn limited(agent: &Agent) -> PathBuf {
-    let here = json!({"name": "limited", "namespace": agent.namespace});
+/// A kubeconfig of a new account with all rights that an agent needs in one namespace, of those on core objects only
+/// to read these.
+pub async fn account(agent: &Agent, name: &str, readable: &[&str]) -> PathBuf {
+    let here = json!({"name": name, "namespace": agent.namespace});
     let rules = json!([
         {"apiGroups": ["tekton.dev"], "resources": ["taskruns", "pipelineruns"],
             "verbs": ["get", "list", "watch", "patch"]},
-        {"apiGroups": [""], "resources": ["pods", "serviceaccounts"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": readable, "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
             "verbs": ["create", "patch", "list", "delete"]},
     ]);
     let rbac = "rbac.authorization.k8s.io/v1";
-    let subject = json!({"kind": "ServiceAccount", "name": "limited", "namespace": agent.namespace});
-    let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "limited"});
+    let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": agent.namespace});
+    let role = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name});
     for object in [
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": here}),
         json!({"apiVersion": rbac, "kind": "Role", "metadata": here, "rules": rules}),
@@ -247,7 +248,7 @@ async fn limited(agent: &Agent) -> PathBuf {
     ] {
         agent.cluster.create(&object).await;
     }
-    agent.cluster.service_account_kubeconfig(&agent.namespace, "limited").await
+    agent.cluster.service_account_kubeconfig(&agent.namespace, name).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

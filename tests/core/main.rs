@@ -11,18 +11,32 @@
     reason = "a test fails by panicking, and its parts are no library"
 )]
 
+mod acceptance;
 mod agent;
 mod bad_input;
 mod crash;
 mod credentials;
 mod deletion;
 mod demo;
+mod doctor;
 mod embedded_registry;
+mod examples;
+mod explain;
 mod harness;
+mod hostile;
+mod index_children;
 mod main_path;
 mod outage;
+mod overlays;
+mod own_credentials;
 mod pipeline_run;
 mod release;
 mod seed;
+mod selection;
+mod settings;
+mod status;
 #[path = "../support/lib.rs"]
 mod support;
+mod verify;
+mod wake;
+mod writers;

@@ -1,67 +1,16 @@
 //! PipelineRuns: the images that they name are signed, and their provenance lists the tasks that ran.
 
+pub mod fixture;
+mod shapes;
+mod waiting;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::agent::{Agent, SOON, repository, stopped_well};
-use crate::support::{Completion, Crane, PlainRegistry, PushedImage, eventually};
-
-impl Agent {
-    async fn pipeline_runs(&self) -> Api<DynamicObject> {
-        let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("tekton.dev", "v1", "PipelineRun"));
-        Api::namespaced_with(self.cluster.client().await, &self.namespace, &kind)
-    }
-
-    async fn create_pipeline_run(&self, name: &str) -> String {
-        let run = json!({"apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
-            "metadata": {"name": name, "namespace": self.namespace},
-            "spec": {"taskRunTemplate": {"serviceAccountName": "default"}, "pipelineRef": {"name": "release"}}});
-        self.cluster.create(&run).await.metadata.uid.unwrap()
-    }
-
-    async fn create_child(&self, owner: &str, uid: &str, task: &str) {
-        let reference = json!({"apiVersion": "tekton.dev/v1", "kind": "PipelineRun", "name": owner, "uid": uid,
-            "controller": true});
-        let labels = json!({"tekton.dev/pipelineRun": owner, "tekton.dev/pipelineTask": task});
-        let run = json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun",
-            "metadata": {"name": format!("{owner}-{task}"), "namespace": self.namespace, "labels": labels,
-                "ownerReferences": [reference]},
-            "spec": {"serviceAccountName": "default",
-                "taskSpec": {"steps": [{"name": "step", "image": "busybox", "script": "true"}]}}});
-        self.cluster.create(&run).await;
-    }
-
-    async fn complete_pipeline_run(&self, name: &str, image: &PushedImage, tasks: &[&str]) {
-        let now = Timestamp::now().to_string();
-        let child = |task: &&str| {
-            json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun",
-            "name": format!("{name}-{task}"), "pipelineTaskName": task})
-        };
-        let spec_of = |task: &&str| json!({"name": task, "taskRef": {"name": task}});
-        let status = json!({"status": {
-            "conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded", "lastTransitionTime": now}],
-            "startTime": now, "completionTime": now,
-            "childReferences": tasks.iter().map(child).collect::<Vec<_>>(),
-            "pipelineSpec": {"tasks": tasks.iter().map(spec_of).collect::<Vec<_>>()},
-            "results": [{"name": "IMAGE_URL", "value": image.repository},
-                {"name": "IMAGE_DIGEST", "value": image.digest}],
-        }});
-        let runs = self.pipeline_runs().await;
-        runs.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
-    }
-
-    async fn pipeline_mark(&self, name: &str) -> String {
-        let runs = self.pipeline_runs().await;
-        eventually(&format!("PipelineRun {name} is marked"), SOON, async || {
-            runs.get(name).await.unwrap().metadata.annotations?.remove("chains.tekton.dev/signed")
-        })
-        .await
-    }
-}
+use crate::support::{Completion, Crane, PlainRegistry, PushedImage};
+use fixture::{End, reference};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_run_is_signed_with_its_images_and_the_tasks_that_ran() {
@@ -78,7 +27,10 @@ async fn a_pipeline_run_is_signed_with_its_images_and_the_tasks_that_ran() {
         let completion = Completion::success().result("NOTE", "done");
         agent.cluster.complete(&agent.namespace, &format!("release-{task}"), &completion).await;
     }
-    agent.complete_pipeline_run("release", &image, &tasks).await;
+    let references = tasks.map(|task| reference("TaskRun", &format!("release-{task}"), task));
+    let end =
+        End::well(&references).result("IMAGE_URL", &image.repository).result("IMAGE_DIGEST", &image.digest);
+    agent.end_pipeline_run("release", end).await;
     assert_eq!(agent.pipeline_mark("release").await, "true");
     agent.cosign_accepts(&access, &image).await;
 

@@ -1,4 +1,4 @@
-//! What `release.yaml` promises: it is made from `config/`, applies over Tekton Chains and back, grants the least,
+//! What `release.yaml` promises: it is made from `config/base/`, applies over Tekton Chains and back, grants the least,
 //! and meets the restricted pod security profile (Chains specification §1.2, credentials specification §12).
 
 #![expect(
@@ -191,7 +191,11 @@ fn the_rights_are_these_and_no_others() {
     );
     assert_eq!(
         rights("Role", "tekton-chains-controller"),
-        ["/configmaps[chains-config]: get", "/secrets[signing-secrets]: get"]
+        [
+            "/configmaps[chains-config,config-logging,tekton-chains-config-leader-election,\
+             tekton-chains-config-observability]: get",
+            "/secrets[signing-secrets]: get"
+        ]
     );
     assert_eq!(rights("Role", "tekton-chains-info"), ["/configmaps[chains-info]: get"]);
 }
@@ -305,12 +309,12 @@ fn the_version_is_that_of_the_package() {
 
 #[test]
 fn kustomize_takes_the_same_files_in_the_same_order() {
-    let mut files: Vec<_> = std::fs::read_dir(Path::new(ROOT).join("config"))
+    let mut files: Vec<_> = std::fs::read_dir(Path::new(ROOT).join("config/base"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.starts_with(|c: char| c.is_ascii_digit()))
         .collect();
     files.sort();
-    let kustomization: Value = serde_saphyr::from_str(&read("config/kustomization.yaml")).unwrap();
+    let kustomization: Value = serde_saphyr::from_str(&read("config/base/kustomization.yaml")).unwrap();
     assert_eq!(kustomization["resources"], json!(files));
 }

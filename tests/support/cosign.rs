@@ -20,6 +20,26 @@ pub struct Cosign {
     home: TempDir,
 }
 
+/// Where signatures lie beside an image.
+#[derive(Debug, Clone, Copy)]
+pub enum Layout {
+    /// cosign's own tags.
+    Tags,
+    /// Sigstore bundles that refer to the image.
+    Bundles,
+}
+
+/// Somebody whom an authority vouches for.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// The certificate of the authority.
+    pub root: &'a Path,
+    /// The name in the certificate.
+    pub name: &'a str,
+    /// Who issued the token.
+    pub issuer: &'a str,
+}
+
 /// An encrypted private key, its password, and its public key.
 #[derive(Debug, Clone)]
 pub struct KeyPair {
@@ -55,6 +75,23 @@ impl Cosign {
         self.with_image(command, &image.by_digest()).await
     }
 
+    /// Signs as cosign 3 does by itself: a bundle that refers to the image, without a log.
+    pub async fn sign_as_bundle(&self, key: &Path, image: &PushedImage) -> Finished {
+        let mut command =
+            self.command(&["sign", "--yes", "--tlog-upload=false", "--use-signing-config=false"]);
+        command.arg("--key").arg(key);
+        self.with_image(command, &image.by_digest()).await
+    }
+
+    /// Attests a predicate of SLSA provenance v0.2, as a bundle or under the tag `.att`, without a log.
+    pub async fn attest(&self, key: &Path, predicate: &str, image: &PushedImage, bundle: bool) -> Finished {
+        let mut command =
+            self.command(&["attest", "--yes", "--tlog-upload=false", "--use-signing-config=false"]);
+        command.arg(format!("--new-bundle-format={bundle}"));
+        command.args(["--type", "slsaprovenance", "--predicate", predicate, "--key"]).arg(key);
+        self.with_image(command, &image.by_digest()).await
+    }
+
     /// Verifies the signature of an image; its standard output are the payloads.
     pub async fn verify(&self, key: &Path, reference: &str) -> Finished {
         let mut command = self.command(&["verify", "--insecure-ignore-tlog=true", "--key"]);
@@ -67,6 +104,56 @@ impl Cosign {
         let mut command = self.command(&["verify-attestation", "--insecure-ignore-tlog=true"]);
         command.args(["--type", predicate, "--key"]).arg(key);
         self.with_image(command, reference).await
+    }
+
+    /// Verifies the signature of an image by the identity of whoever signed it.
+    pub async fn verify_identity(&self, who: &Identity<'_>, reference: &str) -> Finished {
+        let command = self.keyless(&["verify"], who);
+        self.with_image(command, reference).await
+    }
+
+    /// Verifies an attestation of an image by the identity of whoever signed it.
+    pub async fn verify_attestation_identity(
+        &self,
+        who: &Identity<'_>,
+        predicate: &str,
+        reference: &str,
+    ) -> Finished {
+        let command = self.keyless(&["verify-attestation", "--type", predicate], who);
+        self.with_image(command, reference).await
+    }
+
+    /// Verifies signature and provenance of an image by identity, log and timestamp, offline. `who.root` is a whole
+    /// trust root here.
+    pub async fn verify_witnessed(
+        &self,
+        who: &Identity<'_>,
+        layout: Layout,
+        reference: &str,
+    ) -> (Finished, Finished) {
+        let judge = async |arguments: &[&str]| {
+            let mut command = self.command(arguments);
+            command.arg("--trusted-root").arg(who.root).args(["--insecure-ignore-sct"]);
+            command.args(["--certificate-identity", who.name, "--certificate-oidc-issuer", who.issuer]);
+            match layout {
+                Layout::Bundles => command.arg("--new-bundle-format"),
+                // Its tags have no place for entries of Rekor v2; the timestamp is what proves the time.
+                Layout::Tags => command.args([
+                    "--new-bundle-format=false",
+                    "--insecure-ignore-tlog=true",
+                    "--use-signed-timestamps",
+                ]),
+            };
+            self.with_image(command, reference).await
+        };
+        (judge(&["verify"]).await, judge(&["verify-attestation", "--type", "slsaprovenance"]).await)
+    }
+
+    fn keyless(&self, arguments: &[&str], who: &Identity<'_>) -> Command {
+        let mut command = self.command(arguments);
+        command.args(["--insecure-ignore-tlog=true", "--insecure-ignore-sct", "--ca-roots"]).arg(who.root);
+        command.args(["--certificate-identity", who.name, "--certificate-oidc-issuer", who.issuer]);
+        command
     }
 
     /// Runs somebody's script with this cosign in its `PATH`, and nothing of the machine but the usual folders.

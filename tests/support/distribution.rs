@@ -134,7 +134,7 @@ fn token_auth(folder: &Path, tokens: &TokenServer) -> Value {
     json!({"token": {"realm": tokens.realm(), "service": SERVICE, "issuer": ISSUER, "jwks": jwks}})
 }
 
-fn htpasswd(folder: &Path, users: &[(String, String)]) -> Value {
+pub(super) fn htpasswd(folder: &Path, users: &[(String, String)]) -> Value {
     // The lowest cost that there is: the hashes protect nothing.
     let line =
         |(name, password): &(String, String)| format!("{name}:{}\n", bcrypt::hash(password, 4).unwrap());

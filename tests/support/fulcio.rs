@@ -1,4 +1,4 @@
-//! A real Fulcio that trusts the tokens of one cluster, with a root of its own.
+//! A real Fulcio that trusts the tokens of the issuers that a test names, with a root of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,20 +12,59 @@ use super::process::{Server, free_port, run, start};
 
 /// Fulcio, listening until it is dropped.
 pub struct Fulcio {
-    _server: Server,
+    server: Server,
     /// Where it answers.
     pub url: String,
+    /// Where it counts.
+    metrics: String,
+    /// The certificate of its root.
+    pub root: PathBuf,
     _folder: TempDir,
+}
+
+/// Somebody whose tokens Fulcio accepts.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// `iss` in its tokens, and where its keys are found.
+    pub url: String,
+    /// The authority behind its certificate.
+    pub ca_pem: String,
+    /// What Fulcio makes of its subjects.
+    pub kind: Kind,
+}
+
+/// Fulcio's type of an issuer.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Service accounts.
+    Kubernetes,
+    /// SPIFFE IDs of one trust domain.
+    Spiffe {
+        /// Without `spiffe://`.
+        trust_domain: String,
+    },
+}
+
+impl Issuer {
+    /// The service accounts of a cluster.
+    pub fn of(cluster: &Cluster) -> Self {
+        Self { url: cluster.issuer(), ca_pem: cluster.ca_pem(), kind: Kind::Kubernetes }
+    }
 }
 
 impl Fulcio {
     /// Starts one that trusts `cluster` as the issuer of Kubernetes tokens.
     pub async fn start(cluster: &Cluster) -> Self {
+        Self::trusting(&[Issuer::of(cluster)]).await
+    }
+
+    /// Starts one that trusts these issuers.
+    pub async fn trusting(issuers: &[Issuer]) -> Self {
         start(async || {
             let folder = tempfile::tempdir().unwrap();
             let (certificate, key) = root(folder.path()).await;
             let config = folder.path().join("config.yaml");
-            std::fs::write(&config, configuration(cluster)).unwrap();
+            std::fs::write(&config, configuration(issuers)).unwrap();
             let (http, grpc, metrics) = (free_port(), free_port(), free_port());
             let mut command = Command::new(binary("fulcio"));
             command.args(["serve", "--ca=fileca", "--fileca-key-passwd=root", "--ct-log-url="]);
@@ -39,9 +78,29 @@ impl Fulcio {
             let (client, url) = (http_client(None), format!("http://127.0.0.1:{http}"));
             let ready = format!("{url}/api/v2/trustBundle");
             server.ready(async || client.get(&ready).send().await.is_ok_and(|a| a.status() == 200)).await?;
-            Ok(Self { _server: server, url, _folder: folder })
+            let metrics = format!("http://127.0.0.1:{metrics}/metrics");
+            Ok(Self { server, url, metrics, root: certificate, _folder: folder })
         })
         .await
+    }
+
+    /// How many certificates it has issued, by its own count.
+    pub async fn issued(&self) -> usize {
+        let page = http_client(None).get(&self.metrics).send().await.unwrap().text().await.unwrap();
+        let line = page.lines().find_map(|line| line.strip_prefix("fulcio_new_certs "));
+        line.map_or(0, |count| count.parse().unwrap())
+    }
+}
+
+/// A failing test shows what Fulcio said last; its answers do not give reasons.
+impl Drop for Fulcio {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.server.log_text();
+            // Not the stacks, which are most of it.
+            let lines: Vec<_> = log.lines().filter(|line| line.starts_with("20")).collect();
+            println!("fulcio said last:\n{}", lines[lines.len().saturating_sub(10)..].join("\n"));
+        }
     }
 }
 
@@ -49,13 +108,20 @@ fn option(name: &str, path: &Path) -> String {
     format!("{name}={}", path.display())
 }
 
-fn configuration(cluster: &Cluster) -> String {
-    let issuer = cluster.issuer();
-    let authority = cluster.ca_pem().replace('\n', "\n        ");
-    format!(
-        "oidc-issuers:\n  {issuer}:\n    issuer-url: {issuer}\n    client-id: sigstore\n    type: kubernetes\n    \
-         ca-cert: |\n        {authority}\n"
-    )
+/// YAML by hand: it takes JSON for a configuration of its older form.
+fn configuration(issuers: &[Issuer]) -> String {
+    let entry = |Issuer { url, ca_pem, kind }: &Issuer| {
+        let authority = ca_pem.replace('\n', "\n        ");
+        let kind = match kind {
+            Kind::Kubernetes => "kubernetes".to_owned(),
+            Kind::Spiffe { trust_domain } => format!("spiffe\n    spiffe-trust-domain: {trust_domain}"),
+        };
+        format!(
+            "  {url}:\n    issuer-url: {url}\n    client-id: sigstore\n    type: {kind}\n    \
+             ca-cert: |\n        {authority}\n"
+        )
+    };
+    format!("oidc-issuers:\n{}", issuers.iter().map(entry).collect::<String>())
 }
 
 /// A root that may sign code-signing certificates, its key encrypted as Fulcio demands.

@@ -10,7 +10,13 @@
 //! | [`Cluster`] | etcd, kube-apiserver, Tekton's CRDs; one a test binary: [`Cluster::shared`] |
 //! | [`Distribution`] | the distribution registry: TLS; token, htpasswd or no authentication; outages |
 //! | [`PlainRegistry`] | go-containerregistry's registry: HTTP, no authentication, counted requests |
+//! | [`FakeSts`] | a token service: TLS; it verifies the tokens of a cluster by that cluster's own keys |
 //! | [`Crane`], [`Cosign`] | clients of somebody else's making: they push images and judge signatures |
+//! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
+//! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
+//! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
+//! | [`OfflineCosign`] | cosign without a registry: trust roots, bundles in files |
+//! | [`Pod`] | a root with the mounts of a pod, for the binary under test |
 //! | [`Hallmark`] | the binary under test |
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
@@ -20,22 +26,40 @@ mod cluster;
 mod cosign;
 mod crane;
 mod distribution;
+mod door;
+mod fake_sts;
 mod fulcio;
 mod hallmark;
+mod made_log;
+pub mod named;
+mod offline;
 mod pki;
 mod plain_registry;
+mod pod;
 mod process;
+mod rekor_tiles;
+mod spire;
+mod timestamp;
 mod token_server;
 
 pub use binary::binary;
 pub use cluster::{Cluster, Completion};
-pub use cosign::{Cosign, KeyPair};
+pub use cosign::{Cosign, Identity, KeyPair, Layout};
 pub use crane::{Crane, PushedImage};
 pub use distribution::{Authentication, Distribution};
-pub use fulcio::Fulcio;
+pub use door::{Door, Passage};
+pub use fake_sts::{Exchanged, FakeSts, Known};
+pub use fulcio::{Fulcio, Issuer, Kind};
 pub use hallmark::Hallmark;
+pub use made_log::MadeLog;
+pub use named::{Dropped, NamedRegistry, TlsProxy};
+pub use offline::{Expected, OfflineCosign};
 pub use plain_registry::PlainRegistry;
-pub use process::{Finished, Server, eventually};
+pub use pod::Pod;
+pub use process::{Finished, Server, eventually, run};
+pub use rekor_tiles::RekorTiles;
+pub use spire::Spire;
+pub use timestamp::TimestampServer;
 pub use token_server::{Asked, TokenUser};
 
 use std::path::{Path, PathBuf};

@@ -51,6 +51,13 @@ impl Authority {
         self.issue(name, &params)
     }
 
+    /// An identity of a server under a name of its own.
+    pub(super) fn server_named(&self, name: &str) -> Identity {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(name, &params)
+    }
+
     /// An identity of a user of Kubernetes and its groups.
     pub(super) fn user(&self, name: &str, group: Option<&str>) -> Identity {
         let mut params = CertificateParams::default();

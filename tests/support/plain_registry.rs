@@ -33,6 +33,18 @@ impl PlainRegistry {
         .await
     }
 
+    /// Starts one under a name and at a port that only a namespace of its own has to spare.
+    pub async fn start_at(name: &str, port: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(binary("registry"));
+        command.args(["-port", &port.to_string()]);
+        let mut server = Server::spawn("registry", &mut command, folder.path());
+        let (http, url) = (http_client(None), format!("http://{name}:{port}/v2/"));
+        let ready = server.ready(async || http.get(&url).send().await.is_ok_and(|a| a.status() == 200)).await;
+        assert!(ready.is_ok(), "the registry does not start: {ready:?}");
+        Self { server, host: name.to_owned(), _folder: folder }
+    }
+
     /// `127.0.0.1:port`.
     pub fn host(&self) -> &str {
         &self.host
@@ -59,6 +71,30 @@ impl PlainRegistry {
         let answer = put.send().await.unwrap().error_for_status().unwrap();
         let digest = answer.headers()["docker-content-digest"].to_str().unwrap().to_owned();
         PushedImage { repository: format!("{}/{repository}", self.host), digest }
+    }
+
+    /// Puts one signature under the tag of `image`, in place of what is there.
+    pub async fn put_signature(&self, image: &PushedImage, payload: &str, annotations: &Value) {
+        let (http, repository) = (
+            http_client(None),
+            format!("http://{}/v2/{}", self.host, image.repository.split_once('/').unwrap().1),
+        );
+        let digest = |content: &str| {
+            let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, content.as_bytes());
+            format!("sha256:{}", hex::encode(hash))
+        };
+        for content in ["{}", payload] {
+            let url = format!("{repository}/blobs/uploads/?digest={}", digest(content));
+            http.post(url).body(content.to_owned()).send().await.unwrap().error_for_status().unwrap();
+        }
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        let layer = json!({"mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
+            "digest": digest(payload), "size": payload.len(), "annotations": annotations});
+        let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest("{}"), "size": 2});
+        let manifest = json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]});
+        let url = format!("{repository}/manifests/{}.sig", image.digest.replace(':', "-"));
+        let put = http.put(url).header("Content-Type", kind).body(manifest.to_string());
+        put.send().await.unwrap().error_for_status().unwrap();
     }
 
     /// How many layers lie under the tag that cosign keeps something of an image under.

@@ -175,7 +175,7 @@ impl Finished {
 }
 
 /// Runs a tool to its end without holding up the runtime, on which a server of the test may be running.
-pub(super) async fn run(mut command: Command) -> Finished {
+pub async fn run(mut command: Command) -> Finished {
     command.stdin(Stdio::null());
     run_reading(command).await
 }

@@ -40,14 +40,35 @@ const LIFETIME_SECONDS: i64 = 300;
 #[derive(Debug, Clone)]
 pub struct TokenUser {
     name: String,
-    password: String,
+    password: Password,
     rights: Vec<(String, Vec<&'static str>)>,
+}
+
+#[derive(Clone)]
+enum Password {
+    Fixed(String),
+    /// Somebody else judges name and password.
+    Judged(Arc<Judge>),
+}
+
+type Judge = dyn Fn(&str, &str) -> bool + Send + Sync;
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("password")
+    }
 }
 
 impl TokenUser {
     /// A user without any right.
     pub fn new(name: &str, password: &str) -> Self {
-        Self { name: name.to_owned(), password: password.to_owned(), rights: Vec::new() }
+        let password = Password::Fixed(password.to_owned());
+        Self { name: name.to_owned(), password, rights: Vec::new() }
+    }
+
+    /// Whoever `judge` takes by name and password.
+    pub fn judged(judge: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Self {
+        Self { name: String::new(), password: Password::Judged(Arc::new(judge)), rights: Vec::new() }
     }
 
     /// Adds the right to read `repository`; a name that ends with `/` means everything below.
@@ -64,7 +85,15 @@ impl TokenUser {
 
     /// Name and password, as clients want them.
     pub fn login(&self) -> (String, String) {
-        (self.name.clone(), self.password.clone())
+        let Password::Fixed(password) = &self.password else { panic!("it has no password of its own") };
+        (self.name.clone(), password.clone())
+    }
+
+    fn is(&self, name: &str, password: &str) -> bool {
+        match &self.password {
+            Password::Fixed(right) => self.name == name && right == password,
+            Password::Judged(judge) => judge(name, password),
+        }
     }
 
     fn may(&self, repository: &str, action: &str) -> bool {
@@ -108,19 +137,8 @@ impl TokenServer {
         let (jwks, asked) = (jwks(&key), Arc::default());
         let service = Arc::new(Service { users, key, asked: Arc::clone(&asked) });
         let router = Router::new().route("/token", get(token)).with_state(service);
-        let acceptor = acceptor(&identity.certificate, &identity.key);
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (started, address) = mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                started.send(listener.local_addr().unwrap()).unwrap();
-                let serving = axum::serve(TlsListener { listener, acceptor }, router);
-                tokio::select! { _ = stopped => (), _ = serving.into_future() => () }
-            });
-        });
-        Self { address: address.recv().unwrap(), asked, jwks, _stop: stop }
+        let (address, stop) = serve_tls(identity, router);
+        Self { address, asked, jwks, _stop: stop }
     }
 
     /// The URL of the endpoint; by name, since clients refuse a realm at a private address.
@@ -139,6 +157,23 @@ impl TokenServer {
     }
 }
 
+/// Serves on a thread of its own until the sender is dropped.
+pub(super) fn serve_tls(identity: &Identity, router: Router) -> (SocketAddr, oneshot::Sender<()>) {
+    let acceptor = acceptor(&identity.certificate, &identity.key);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (started, address) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            started.send(listener.local_addr().unwrap()).unwrap();
+            let serving = axum::serve(TlsListener { listener, acceptor }, router);
+            tokio::select! { _ = stopped => (), _ = serving.into_future() => () }
+        });
+    });
+    (address.recv().unwrap(), stop)
+}
+
 async fn token(State(service): State<Arc<Service>>, request: Request) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let scopes: Vec<String> = url::form_urlencoded::parse(query.as_bytes())
@@ -147,7 +182,7 @@ async fn token(State(service): State<Arc<Service>>, request: Request) -> Respons
         .collect();
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (name, password) = header.and_then(basic).unwrap_or_default();
-    let user = service.users.iter().find(|user| user.name == name && user.password == password);
+    let user = service.users.iter().find(|user| user.is(&name, &password));
     let asked = Asked { user: name, scope: scopes.join(" "), known: user.is_some() };
     service.asked.lock().unwrap().push(asked);
     let json = [(CONTENT_TYPE, "application/json")];
@@ -201,7 +236,7 @@ fn jwks(key: &EcdsaKeyPair) -> Value {
         "x": coordinate(x), "y": coordinate(y)}]})
 }
 
-fn acceptor(certificate: &Path, key: &Path) -> TlsAcceptor {
+pub(super) fn acceptor(certificate: &Path, key: &Path) -> TlsAcceptor {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -96,25 +96,35 @@ fn result(candidate: &ReportedCandidate) -> String {
     }
 }
 
+impl Explained {
+    /// Where the credential came from that was accepted.
+    pub(in crate::cli) fn accepted(&self) -> Option<String> {
+        let selected = |candidate: &&ReportedCandidate| Some(candidate.n) == self.report.selected();
+        Some(self.report.candidates().iter().find(selected)?.from.to_string())
+    }
+
+    /// What to do when none was.
+    pub(in crate::cli) fn remedy(&self) -> String {
+        let candidates = self.report.candidates();
+        let missing = candidates.iter().any(|candidate| candidate.reason == Some("NotFound"));
+        let refused = candidates.iter().any(|candidate| candidate.outcome != Outcome::Error);
+        if missing && !refused {
+            "the registry shows no such image to any of them: check its name, or give a credential that may see it"
+                .to_owned()
+        } else {
+            self.report.hint()
+        }
+    }
+}
+
 fn conclusion(one: &Explained, probed: bool, style: Style) -> String {
-    let named = one.report.candidates().iter().find(|candidate| Some(candidate.n) == one.report.selected());
-    match (named, &one.stopped) {
-        (Some(candidate), _) => style.good(&format!("Accepted: {}", candidate.from)),
+    match (one.accepted(), &one.stopped) {
+        (Some(from), _) => style.good(&format!("Accepted: {from}")),
         (None, Some(error)) => {
             let hint = error.hint().map(|hint| format!("\n  {hint}")).unwrap_or_default();
             style.bad(&format!("Not decided: {}{hint}", chain(error)))
         }
-        (None, None) if probed => {
-            let missing =
-                one.report.candidates().iter().any(|candidate| candidate.reason == Some("NotFound"));
-            let refused = one.report.candidates().iter().any(|candidate| candidate.outcome != Outcome::Error);
-            let hint = if missing && !refused {
-                "the registry shows no such image to any of them: check its name, or give a credential that may see it".to_owned()
-            } else {
-                one.report.hint()
-            };
-            style.bad(&format!("No credential was accepted: {hint}"))
-        }
+        (None, None) if probed => style.bad(&format!("No credential was accepted: {}", one.remedy())),
         (None, None) => style.faint("Not probed: --probe asks the registry"),
     }
 }

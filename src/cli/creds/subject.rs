@@ -15,16 +15,16 @@ use crate::artifact::image::{MalformedReference, Repository};
 use crate::cli::manifests::Manifests;
 use crate::cli::{Exit, config, controller, fail, refuse};
 use crate::config::Config;
-use crate::credential::Keychain;
 use crate::credential::kubernetes::Cluster;
 use crate::credential::named::RunReferences;
 use crate::credential::objects::Objects;
+use crate::credential::{Agent, Keychain};
 use crate::tekton::completed::CompletedRun;
 use crate::tekton::{Kind, Run, TaskRun};
 
 /// An image by tag or digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NamedImage {
+pub(in crate::cli) struct NamedImage {
     pub(super) repository: Repository,
     /// Tag or digest.
     pub(super) reference: String,
@@ -63,7 +63,8 @@ impl Subjects {
         if arguments.files.is_empty() {
             let client = controller::client(arguments.kubeconfig.as_deref()).await;
             let client = client.map_err(|error| refuse(error.as_ref(), Exit::Temporary))?;
-            let cluster = Cluster::new(client.clone());
+            let cluster =
+                Cluster::on_behalf_of(client.clone(), &arguments.system_namespace, &arguments.agent_account);
             return Ok(Self::Cluster(client, Box::new(cluster)));
         }
         let manifests = Manifests::read(&arguments.files).map_err(|error| refuse(&error, Exit::Usage))?;
@@ -98,11 +99,13 @@ impl Subjects {
         })
     }
 
-    pub(super) async fn keychain(&self, references: &RunReferences) -> Result<Keychain, Exit> {
+    /// The keychain with what `agent` lends; in a cluster also what the agent's own account names.
+    pub(super) async fn keychain(&self, references: &RunReferences, agent: Agent) -> Result<Keychain, Exit> {
         match self {
-            Self::Files(_, objects) => Ok(objects.keychain(references)),
+            Self::Files(_, objects) => Ok(objects.keychain(references).with_agent(agent)),
             Self::Cluster(_, cluster) => {
-                cluster.keychain(references, true).await.map_err(|error| fail(&error))
+                let keychain = cluster.keychain(references, true).await.map_err(|error| fail(&error))?;
+                cluster.lend(keychain, agent, true).await.map_err(|error| fail(&error))
             }
         }
     }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::Signed;
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, RunArtifact};
 use crate::cli::style;
 use crate::error::Diagnose as _;
 use crate::error::chain;
 use crate::flow::outcome::{Entry, State};
 use crate::tekton::ANNOTATION_PREFIX;
+use crate::tekton::completed::{Absence, Absent};
 use crate::tekton::record::{self, OutcomeEntry};
 
 /// One row for each artifact and store.
@@ -48,7 +49,7 @@ fn result(state: &State) -> &'static str {
 pub(super) fn json(signed: &[Signed]) {
     let runs: Vec<Value> = signed.iter().map(|one| {
         let metadata = one.run.run().metadata();
-        let entries: Vec<OutcomeEntry> = one.outcome.entries.iter().map(OutcomeEntry::from).collect();
+        let entries = told(one);
         json!({
             "run": {"kind": one.run.run().kind().as_str(), "namespace": metadata.namespace, "name": metadata.name},
             "complete": one.is_signed(),
@@ -74,8 +75,14 @@ pub(super) fn yaml(signed: &[Signed]) {
     }
 }
 
+/// As the annotation tells it.
+fn told(one: &Signed) -> Vec<OutcomeEntry> {
+    let absent = one.run.absent();
+    one.outcome.entries.iter().map(OutcomeEntry::from).chain(absent.iter().map(OutcomeEntry::from)).collect()
+}
+
 fn annotate(manifest: &mut Value, one: &Signed) {
-    let entries: Vec<OutcomeEntry> = one.outcome.entries.iter().map(OutcomeEntry::from).collect();
+    let entries = told(one);
     let mut new = BTreeMap::from([("outcome".to_owned(), record::outcome(&entries))]);
     if one.is_signed() {
         new.insert("signed".to_owned(), "true".to_owned());
@@ -95,6 +102,34 @@ fn annotate(manifest: &mut Value, one: &Signed) {
             annotations.insert(format!("{ANNOTATION_PREFIX}{short}"), Value::String(value));
         }
     }
+}
+
+/// What the statement about a run goes without, on standard error.
+pub(super) fn absent(signed: &[Signed]) {
+    for note in signed.iter().filter_map(left_out) {
+        eprintln!("note: {note}");
+    }
+}
+
+/// One sentence, however many they are.
+fn left_out(one: &Signed) -> Option<String> {
+    const SHOWN: usize = 5;
+    let absent = one.run.absent();
+    let reason = |absent: &Absent<'_>| match absent.reason {
+        Absence::Gone => "it is not in the files".to_owned(),
+        other => other.to_string(),
+    };
+    let told: Vec<String> = absent
+        .iter()
+        .take(SHOWN)
+        .map(|absent| format!("{} {} ({})", absent.kind, absent.name, reason(absent)))
+        .collect();
+    let more = match absent.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let run = RunArtifact::of(one.run.run());
+    (!told.is_empty()).then(|| format!("the statement about {run} goes without {}{more}", told.join(", ")))
 }
 
 /// Why something failed, on standard error, each reason once.

@@ -6,6 +6,8 @@ use crate::client::http::SetupError;
 use crate::error::{Class, Diagnose};
 use crate::identity::token::UnverifiedClaims;
 use crate::signature::certificate::CertificateError;
+use crate::signature::trusted_root::ChainError;
+use crate::signature::verification::Refusal;
 
 /// Why there is no certificate. Holds claims of the token and never the token.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +58,30 @@ pub enum Error {
         /// Whose token.
         claims: Box<UnverifiedClaims>,
     },
-    /// Another server, or one too old.
-    #[error("there is no Fulcio with API v2 at {address}: {answer}")]
+    /// It says itself that it does not know who issued the token, which was therefore not sent.
+    #[error(
+        "Fulcio at {host} is not configured for the issuer of the identity token ({claims}); configured: {configured}"
+    )]
+    UnknownIssuer {
+        /// Who.
+        host: String,
+        /// Whose token.
+        claims: Box<UnverifiedClaims>,
+        /// The issuers that it knows.
+        configured: String,
+    },
+    /// It says itself that it wants another audience.
+    #[error("Fulcio at {host} takes tokens of this issuer for audience {audience:?} only ({claims})")]
+    OtherAudience {
+        /// Who.
+        host: String,
+        /// Whose token.
+        claims: Box<UnverifiedClaims>,
+        /// The one that it wants.
+        audience: String,
+    },
+    /// Another server.
+    #[error("there is no Fulcio at {address}: {answer}")]
     NoFulcio {
         /// Where.
         address: String,
@@ -80,6 +104,23 @@ pub enum Error {
         /// What is wrong with it.
         reason: CertificateError,
     },
+    /// Nobody who is believed vouches for the certificate.
+    #[error("the certificate from Fulcio at {host} is not used: by the trust root, {reason}")]
+    Untrusted {
+        /// From whom.
+        host: String,
+        /// What is wrong with it.
+        reason: Refusal,
+    },
+    /// It names authorities that are none.
+    #[error("the authorities that Fulcio at {host} names cannot be used")]
+    Root {
+        /// Who.
+        host: String,
+        /// What is wrong with them.
+        #[source]
+        source: ChainError,
+    },
 }
 
 impl Diagnose for Error {
@@ -99,9 +140,11 @@ impl Diagnose for Error {
             Self::Address { .. } | Self::PlainHttp { .. } => "fulcio_address",
             Self::Setup(_) | Self::Away { .. } => "fulcio_unreachable",
             Self::Unavailable { .. } => "fulcio_unavailable",
-            Self::TokenRefused { .. } => "fulcio_token_refused",
-            Self::NoFulcio { .. } | Self::Unexpected { .. } => "fulcio_unexpected",
-            Self::Certificate { .. } => "fulcio_certificate",
+            Self::TokenRefused { .. } | Self::UnknownIssuer { .. } | Self::OtherAudience { .. } => {
+                "fulcio_token_refused"
+            }
+            Self::NoFulcio { .. } | Self::Unexpected { .. } | Self::Root { .. } => "fulcio_unexpected",
+            Self::Certificate { .. } | Self::Untrusted { .. } => "fulcio_certificate",
         }
     }
 
@@ -123,6 +166,20 @@ impl Diagnose for Error {
                     .take(200)
                     .collect::<String>()
             )),
+            Self::UnknownIssuer { claims, .. } if claims.issuer.is_none() => {
+                Some("a JWT-SVID names no issuer unless jwt_issuer is set in spire-server: set it".to_owned())
+            }
+            Self::UnknownIssuer { .. } => Some(
+                "add the issuer to Fulcio's oidc-issuers, or choose another signers.x509.fulcio.provider"
+                    .to_owned(),
+            ),
+            Self::OtherAudience { .. } => {
+                Some("set client-id: sigstore for that issuer in Fulcio's oidc-issuers".to_owned())
+            }
+            Self::Untrusted { .. } => Some(
+                "see that signers.x509.trusted-root has the authority and the certificate log of this Fulcio"
+                    .to_owned(),
+            ),
             Self::Certificate { reason: CertificateError::NotNow { .. }, .. } => {
                 Some("see that the clocks agree".to_owned())
             }

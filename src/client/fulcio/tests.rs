@@ -5,13 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::post;
 use http::HeaderMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::credential::registry_config::{Proxies, RegistryConfig, Trust};
 use crate::error::{Class, Diagnose as _};
 use crate::identity::token::tests::{claims, now, token as token_text};
-use crate::signature::Signer as _;
 use crate::signature::certificate::tests::{Leaf, NAME, authority, chain};
 use crate::signature::key::Key;
 
@@ -52,7 +51,7 @@ fn answer(kind: &str, certificates: &[String]) -> Reply {
 
 async fn asked(fulcio: &Fulcio, key: &Key) -> Result<Certificate, Error> {
     let token = token();
-    let proof = key.sign(token.claims().challenge().as_bytes()).await.unwrap();
+    let proof = key.sign_now(token.claims().challenge().as_bytes()).unwrap();
     fulcio.certificate(&token, key.public_key(), &proof, now()).await
 }
 
@@ -155,34 +154,71 @@ async fn a_fulcio_that_is_away_will_come_back() {
     assert_eq!(error.to_string(), "cannot reach Fulcio at 127.0.0.1:9");
 }
 
-#[test]
-fn a_token_goes_over_plain_http_only_inside_the_cluster_or_where_that_is_allowed() {
-    for inside in [
-        "http://fulcio.fulcio-system.svc",
-        "http://fulcio.fulcio-system.svc.cluster.local:8080/",
-        "http://fulcio.ns.svc.corp.internal",
-        "http://fulcio",
-        "http://localhost:5555",
-        "http://127.0.0.1:5555",
-        "http://[::1]:5555",
-        "https://fulcio.sigstore.dev",
-    ] {
-        let url = endpoint(inside, false).unwrap();
-        assert!(url.path().ends_with("/api/v2/signingCert"), "{url}");
+/// A Fulcio of two pages: what `path` answers to anybody, and the legacy API, or nothing.
+async fn with_page(path: &str, page: &'static str, legacy: Option<String>) -> Fulcio {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let mut routes = Router::new().route(path, axum::routing::get(move || async move { page }));
+    if let Some(chain) = legacy {
+        let handler = move |headers: HeaderMap, body: String| async move {
+            assert_eq!(headers["authorization"], format!("Bearer {}", token().reveal()));
+            let request: Value = serde_json::from_str(&body).unwrap();
+            assert!(!body.contains(token().reveal()) && request["publicKey"]["algorithm"] == "ecdsa");
+            (StatusCode::CREATED, chain)
+        };
+        routes = routes.route("/api/v1/signingCert", post(handler));
     }
-    for outside in ["http://fulcio.sigstore.dev", "http://10.0.0.1", "http://svc.example.test"] {
-        let error = endpoint(outside, false).unwrap_err();
-        assert!(matches!(error, Error::PlainHttp { .. }), "{outside}: {error}");
-        assert!(error.hint().unwrap().contains("signers.x509.fulcio.allow-http"));
-        endpoint(outside, true).unwrap();
-    }
+    #[expect(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    fulcio_at(&address).unwrap()
 }
 
-#[test]
-fn what_is_no_address_of_a_fulcio_is_refused() {
-    for address in ["fulcio", "ftp://fulcio", "https://169.254.169.254", "https://user:canary@fulcio.test"] {
-        let error = endpoint(address, true).unwrap_err();
-        assert_eq!((error.class(), error.label()), (Class::Misconfigured, "fulcio_address"), "{address}");
-        assert!(!error.to_string().contains("canary"), "{error}");
-    }
+#[tokio::test]
+async fn a_fulcio_of_the_legacy_api_is_asked_by_it_with_the_token_in_the_header() {
+    let key = Key::generate("run").unwrap();
+    let pems = chain(&authority(), key.public_key(), &Leaf::default());
+    let fulcio = with_page("/none", "", Some(pems.concat())).await;
+    assert_eq!(asked(&fulcio, &key).await.unwrap().names(), [NAME]);
+}
+
+#[tokio::test]
+async fn where_there_is_no_fulcio_the_answer_of_the_newer_api_is_told() {
+    let fulcio = with_page("/none", "", None).await;
+    let error = asked(&fulcio, &Key::generate("run").unwrap()).await.unwrap_err();
+    assert!(matches!(error, Error::NoFulcio { .. }), "{error}");
+    assert!(error.to_string().contains("404"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_whose_issuer_fulcio_does_not_know_is_not_sent() {
+    let page = r#"{"issuers":[{"issuerUrl":"https://other.test","audience":"sigstore"}]}"#;
+    let fulcio = with_page("/api/v2/configuration", page, Some("must not be asked".into())).await;
+    let error = asked(&fulcio, &Key::generate("run").unwrap()).await.unwrap_err();
+    assert!(matches!(error, Error::UnknownIssuer { .. }), "{error}");
+    assert!(error.to_string().ends_with("configured: https://other.test"), "{error}");
+    assert_eq!((error.class(), error.label()), (Class::Misconfigured, "fulcio_token_refused"));
+}
+
+#[tokio::test]
+async fn an_audience_that_fulcio_does_not_take_is_told_before_the_token_is_sent() {
+    let page = r#"{"issuers":[{"issuerUrl":"https://issuer.test","audience":"corp"}]}"#;
+    let fulcio = with_page("/api/v2/configuration", page, None).await;
+    let error = asked(&fulcio, &Key::generate("run").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("for audience \"corp\" only"), "{error}");
+    assert!(error.hint().unwrap().contains("client-id: sigstore"));
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_authority_that_the_trust_root_does_not_have_is_not_used() {
+    let ours = authority();
+    let page: &'static str = json!({"chains": [{"certificates": [ours.pem()]}]}).to_string().leak();
+    let fulcio = with_page("/api/v2/trustBundle", page, None).await;
+    let key = Key::generate("run").unwrap();
+    let certificate = |of| Certificate::read(&chain(of, key.public_key(), &Leaf::default())).unwrap();
+    let root = fulcio.trust_root().await.unwrap();
+    fulcio.must_hold(&certificate(&ours), &root).unwrap();
+    let error = fulcio.must_hold(&certificate(&authority()), &root).unwrap_err();
+    assert!(error.to_string().contains("is not used: by the trust root"), "{error}");
+    assert!(error.hint().unwrap().contains("signers.x509.trusted-root"));
 }

@@ -37,6 +37,17 @@ impl Transport {
         }
     }
 
+    /// To a server of the operator's own choice: judged by the table of its name, if there is one, as proxies are.
+    pub fn to(address: &str, config: &RegistryConfig) -> Self {
+        let url = Url::parse(address).ok();
+        let host = url.as_ref().and_then(|url| {
+            let name = url.host_str()?;
+            Some(url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}")))
+        });
+        let table = host.and_then(|host| config.table_for(&host)).filter(|table| !table.is_catch_all());
+        Self::new(config, table.map(|table| table.trust.clone()).unwrap_or_default())
+    }
+
     /// The same, for a host that somebody at an address of class `from` named.
     pub fn named_from(mut self, from: AddressClass) -> Self {
         self.named_from = Some(from);

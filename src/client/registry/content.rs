@@ -4,12 +4,12 @@
 //! so that a credential which may only read never answers for a write.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oci_client::errors::OciEnvelope;
 use oci_client::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
-    OCI_IMAGE_MEDIA_TYPE,
+    OCI_IMAGE_MEDIA_TYPE, OciDescriptor,
 };
 use reqwest::Response;
 
@@ -32,18 +32,34 @@ pub struct StoredManifest {
     pub bytes: Bytes,
 }
 
+/// A manifest was taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Pushed {
+    /// Whether the registry lists it by itself among what refers to its subject.
+    pub lists_referrers: bool,
+}
+
 impl Session {
-    /// Whether the image's own manifest can be seen.
-    pub async fn image_exists(&self, image: &Image) -> Result<bool, Error> {
+    /// The image's own manifest as others refer to it, or `None` when there is none.
+    pub async fn described(&self, image: &Image) -> Result<Option<OciDescriptor>, Error> {
         let target = pull(&image.repository);
         let action = format!("look up image {image}");
-        let mut request =
-            self.request(&target, Method::HEAD, action, &format!("manifests/{}", image.digest)).await?;
+        let mut request = self
+            .request(&target, Method::HEAD, action.clone(), &format!("manifests/{}", image.digest))
+            .await?;
         request.headers.insert(ACCEPT, any_manifest());
         let response = self.send(&target, &request).await?;
         match response.status() {
-            StatusCode::NOT_FOUND => Ok(false),
-            status if status.is_success() => Ok(true),
+            StatusCode::NOT_FOUND => self.unseen(&target, &action).await.map(|()| None),
+            status if status.is_success() => Ok(Some(OciDescriptor {
+                media_type: header(&response, &CONTENT_TYPE).unwrap_or(OCI_IMAGE_MEDIA_TYPE).to_owned(),
+                digest: image.digest.to_string(),
+                // Of the manifest, not of this answer, which has no body.
+                size: header(&response, &CONTENT_LENGTH)
+                    .and_then(|size| size.parse().ok())
+                    .unwrap_or_default(),
+                ..OciDescriptor::default()
+            })),
             _ => Err(refused(&request, response).await),
         }
     }
@@ -102,21 +118,24 @@ impl Session {
         if response.status().is_success() { Ok(digest) } else { Err(refused(&upload, response).await) }
     }
 
-    /// Puts a manifest under a tag.
+    /// Puts a manifest under a tag or its digest.
     pub async fn push_manifest(
         &self,
         repository: &Repository,
         tag: &str,
         media_type: &'static str,
         content: Bytes,
-    ) -> Result<(), Error> {
+    ) -> Result<Pushed, Error> {
         let target = push(repository);
         let action = format!("push {repository}:{tag}");
         let mut request = self.request(&target, Method::PUT, action, &format!("manifests/{tag}")).await?;
         request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         request.body = content;
         let response = self.send(&target, &request).await?;
-        if response.status().is_success() { Ok(()) } else { Err(refused(&request, response).await) }
+        if response.status().is_success() {
+            return Ok(Pushed { lists_referrers: response.headers().contains_key("oci-subject") });
+        }
+        Err(refused(&request, response).await)
     }
 
     pub(super) async fn request(
@@ -138,7 +157,7 @@ impl Session {
     }
 }
 
-fn pull(repository: &Repository) -> Target {
+pub(super) fn pull(repository: &Repository) -> Target {
     Target { repository: repository.clone(), operation: Operation::Pull }
 }
 
@@ -177,12 +196,12 @@ pub(super) fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'
     response.headers().get(name)?.to_str().ok()
 }
 
-async fn body(request: &Request, response: Response, limit: usize) -> Result<Bytes, Error> {
+pub(super) async fn body(request: &Request, response: Response, limit: usize) -> Result<Bytes, Error> {
     let (action, host) = (request.action.clone(), host_of(&request.url));
     bounded::body(response, limit).await.map_err(|source| Error::Body { action, host, source })
 }
 
-fn malformed(request: &Request, reason: &'static str) -> Error {
+pub(super) fn malformed(request: &Request, reason: &'static str) -> Error {
     Error::Malformed { action: request.action.clone(), host: host_of(&request.url), reason }
 }
 

@@ -92,6 +92,12 @@ pub enum Error {
         /// The image.
         image: Image,
     },
+    /// A tag that points to nothing.
+    #[error("{reference} does not exist in its registry, or no credential may see it")]
+    Absent {
+        /// The name of the image.
+        reference: String,
+    },
     /// Any other 4xx.
     #[error("cannot {action}: {host} answered {status}{}", Details(.code, .message))]
     Refused {
@@ -163,7 +169,7 @@ impl Diagnose for Error {
             Self::Unavailable { .. }
             | Self::Throttled { .. }
             | Self::Body { source: BodyError::Broken(_), .. } => Class::Temporary,
-            Self::NoImage { .. } => Class::Absent,
+            Self::NoImage { .. } | Self::Absent { .. } => Class::Absent,
             Self::Forbidden { .. } => Class::Permanent,
             Self::Keychain { source, .. } => source.class(),
             Self::Token { source, .. } => source.class(),
@@ -185,7 +191,7 @@ impl Diagnose for Error {
             Self::Denied { .. } => "registry_denied",
             Self::Keychain { source, .. } => source.label(),
             Self::Token { source, .. } => source.label(),
-            Self::NoImage { .. } => "image_not_found",
+            Self::NoImage { .. } | Self::Absent { .. } => "image_not_found",
             Self::Refused { .. } => "registry_refused",
             Self::Malformed { .. } | Self::Body { .. } => "registry_answer",
         }

@@ -1,5 +1,10 @@
 //! What the process knows of a registry host: https or http, how it challenges, whether it takes a blob in one
 //! request. Learnt once, corrected by what the host answers later.
+//!
+//! Where plain http is allowed at all, it is asked after https has failed or been silent for two seconds, and not raced
+//! from 300 ms on, as credentials specification §5.1 permits: https wins a race whenever it answers, so a race would end
+//! no sooner than this, and it would send plain text to each such registry whose TLS takes longer than 300 ms. It is
+//! learnt once for a host, so what it costs is two seconds at the first use of one whose port 443 is dropped.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -11,7 +11,7 @@ use reqwest::Response;
 
 use super::content::{any_manifest, header};
 use super::error::Error;
-use super::session::{Answer, Session};
+use super::session::{Answer, Session, fetched};
 use super::transport::Request;
 use super::trial::{self, Refusal};
 use crate::credential::{Candidate, Credential, CredentialReport, Operation, Outcome, Target};
@@ -73,6 +73,17 @@ impl Session {
         report: &mut CredentialReport,
     ) -> Option<Error> {
         for (candidate, n) in candidates.iter().zip(1..).take(self.settings.max_candidates) {
+            let candidate = match &*candidate.credential {
+                Credential::ToFetch(fetcher) => match fetched(candidate, fetcher, target).await {
+                    Ok(candidate) => &std::sync::Arc::new(candidate),
+                    Err(problem) => {
+                        report.record(n, Outcome::Skipped, None, None);
+                        report.add_problem(problem);
+                        continue;
+                    }
+                },
+                _ => candidate,
+            };
             match self.offer(target, request, candidate).await {
                 Ok(Answer::Accepted(response)) => {
                     let stopped =

@@ -4,6 +4,8 @@
 //! The keychain is a future that is not awaited before a registry challenges: a run whose registry wants no
 //! credentials costs no read of any Secret.
 
+mod turn;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +16,7 @@ use reqwest::Response;
 use tokio::sync::Mutex as AsyncMutex;
 use url::Url;
 
+pub(super) use self::turn::fetched;
 use super::content::said;
 use super::error::Error;
 use super::host::{Host, Known, is_loopback};
@@ -29,7 +32,7 @@ use crate::client::http;
 use crate::client::token::{self, Scope, TokenError, TokenRequest};
 use crate::config::{Config, Registry as Settings};
 use crate::credential::registry_config::RegistryConfig;
-use crate::credential::{Candidate, Credential, Keychain};
+use crate::credential::{Candidate, Consulted, Credential, Keychain};
 use crate::credential::{CredentialReport, Operation, Outcome, Target};
 use crate::error::Diagnose;
 
@@ -104,6 +107,12 @@ impl Session {
         reports
     }
 
+    /// The objects of the cluster that the credentials were read from; none while none were asked for.
+    pub fn consulted(&self) -> Vec<Consulted> {
+        let keychain = self.keychain.peek().and_then(|keychain| keychain.as_ref().ok());
+        keychain.map(|keychain| keychain.consulted.clone()).unwrap_or_default()
+    }
+
     /// How it went with the credentials for pushes to `repository`, if it asked for any.
     pub async fn push_report(&self, repository: &Repository) -> Option<CredentialReport> {
         let target = Target { repository: repository.clone(), operation: Operation::Push };
@@ -123,8 +132,14 @@ impl Session {
     /// Sends `request` for `target` with whatever credential the registry accepts.
     pub(super) async fn send(&self, target: &Target, request: &Request) -> Result<Response, Error> {
         let shared = self.trial(target);
+        let mut kept = None;
         loop {
-            let guard = shared.lock().await;
+            // Whoever asked first also hears the end of it: a look at the image before those at its tags.
+            let mut guard = match kept.take() {
+                Some(guard) => guard,
+                None => shared.lock().await,
+            };
+            self.fetch(target, &mut guard).await;
             let standing = guard.standing();
             // While it is undecided which credential serves, requests for one target wait for each other, so that
             // a wrong password is offered once and not once per request.
@@ -140,15 +155,27 @@ impl Session {
             };
             match (answer, &standing) {
                 (Answer::Accepted(response), _) => {
-                    trial.accept(&standing);
+                    if !is_unseen(target, &response) {
+                        self.remember(target, &standing, None);
+                        trial.accept(&standing);
+                    } else if trial.is_blind(&standing) {
+                        kept = Some(trial);
+                        continue;
+                    }
                     return Ok(response);
                 }
                 (Answer::Challenged, _) => {
-                    trial.begin(&self.keychain(&request.action).await?, self.settings.max_candidates);
+                    let keychain = self.keychain(&request.action).await?;
+                    let caution = |candidate: &_| self.caution(candidate, target);
+                    trial.begin(&keychain, self.settings.max_candidates, caution);
                 }
                 (Answer::Refused(_), Standing::Exhausted) => return Err(denied(request, &trial)),
-                (Answer::Refused(refusal), _) => trial.refuse(&standing, refusal),
+                (Answer::Refused(refusal), _) => {
+                    self.remember(target, &standing, Some(refusal.outcome));
+                    trial.refuse(&standing, refusal);
+                }
             }
+            kept = Some(trial);
         }
     }
 
@@ -260,6 +287,11 @@ impl Session {
     fn trials(&self) -> std::sync::MutexGuard<'_, HashMap<Target, Arc<AsyncMutex<Trial>>>> {
         self.trials.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the answer may mean "not for you".
+fn is_unseen(target: &Target, response: &Response) -> bool {
+    target.operation == Operation::Pull && response.status() == StatusCode::NOT_FOUND
 }
 
 fn scope_of(target: &Target) -> Scope {

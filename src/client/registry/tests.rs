@@ -2,6 +2,7 @@
 //! 9 and 13 to 15, §5.1): real TLS, real proxies, certificates made for each test.
 
 mod servers;
+mod trials;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,7 +33,7 @@ async fn look(config: &Arc<RegistryConfig>, host: &str) -> Result<bool, Error> {
     let keychain = async move { Ok(keychain) }.boxed().shared();
     let session = Session::new(&Registry::new().unwrap(), "ci", false, keychain).with_config(config);
     let image: Image = format!("{host}/app@sha256:{}", "0".repeat(64)).parse().unwrap();
-    session.image_exists(&image).await
+    session.described(&image).await.map(|found| found.is_some())
 }
 
 fn table(name: &str, keys: &str) -> String {

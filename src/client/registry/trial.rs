@@ -1,9 +1,16 @@
 //! The trial of credentials for one target (credentials specification §1.4), as a value: which candidate is next,
 //! how it went with each. It sends nothing; `session` does.
+//!
+//! # A 404 on a pull
+//!
+//! Registries hide what a credential may not see behind "not found", so before any candidate was accepted a 404 means
+//! no more than "not for you": the next one is asked. When none sees more, the first that was told 404 stays in use
+//! and its answer counts. A registry that asks nobody for a credential means its 404.
 
 use std::sync::Arc;
 
-use crate::credential::{Candidate, Credential, Keychain};
+use super::refusals::Caution;
+use crate::credential::{Candidate, Credential, Fetcher, Keychain, Problem};
 use crate::credential::{CredentialReport, Operation, Outcome, Target};
 
 /// Where the trial of one target stands.
@@ -45,12 +52,22 @@ pub(super) struct Trial {
     candidates: Vec<Arc<Candidate>>,
     position: usize,
     settled: bool,
+    /// The first candidate that was told 404, by position.
+    blind: Option<usize>,
     report: Option<CredentialReport>,
 }
 
 impl Trial {
     pub(super) fn new(target: Target) -> Self {
-        Self { target, keychain: None, candidates: Vec::new(), position: 0, settled: false, report: None }
+        Self {
+            target,
+            keychain: None,
+            candidates: Vec::new(),
+            position: 0,
+            settled: false,
+            blind: None,
+            report: None,
+        }
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -68,14 +85,56 @@ impl Trial {
         self.settled
     }
 
-    /// The registry wants a credential: these are the candidates.
-    pub(super) fn begin(&mut self, keychain: &Arc<Keychain>, most: usize) {
-        let mut candidates = candidates(keychain, &self.target);
+    /// The registry wants a credential: these are the candidates, those that it refused of late at the end or, when
+    /// it did not accept them at all, left out.
+    pub(super) fn begin(
+        &mut self,
+        keychain: &Arc<Keychain>,
+        most: usize,
+        caution: impl Fn(&Candidate) -> Caution,
+    ) {
+        let all = candidates(keychain, &self.target);
+        let of = |wanted| all.iter().filter(|one| caution(one) == wanted).cloned().collect::<Vec<_>>();
+        let mut candidates = of(Caution::None);
+        candidates.extend(of(Caution::Last));
         candidates.truncate(most);
-        self.report = Some(CredentialReport::new(keychain, &self.target, &candidates));
+        let (tried, skipped) = (candidates.len(), of(Caution::Skip));
+        let shown: Vec<_> = candidates.iter().cloned().chain(skipped).collect();
+        let mut report = CredentialReport::new(keychain, &self.target, &shown);
+        for n in tried + 1..=shown.len() {
+            report.record(n, Outcome::Skipped, None, Some("Rejected401".to_owned()));
+        }
+        self.report = Some(report);
         self.candidates = candidates;
         self.keychain = Some(Arc::clone(keychain));
-        (self.position, self.settled) = (0, false);
+        (self.position, self.settled, self.blind) = (0, false, None);
+    }
+
+    /// Who is to be asked for the credential that is next, if it is not at hand.
+    pub(super) fn to_fetch(&self) -> Option<(Arc<Candidate>, Fetcher)> {
+        let next = self.candidates.get(self.position)?;
+        match &*next.credential {
+            Credential::ToFetch(fetcher) => Some((Arc::clone(next), fetcher.clone())),
+            _ => None,
+        }
+    }
+
+    /// The credential that is next was fetched.
+    pub(super) fn fetched(&mut self, candidate: Candidate) {
+        if let Some(next) = self.candidates.get_mut(self.position) {
+            *next = Arc::new(candidate);
+        }
+    }
+
+    /// There is none, or none worth showing to the registry.
+    pub(super) fn pass_over(&mut self, code: Option<&str>, problem: Option<Problem>) {
+        if let Some(report) = &mut self.report {
+            report.record(self.position + 1, Outcome::Skipped, None, code.map(str::to_owned));
+            if let Some(problem) = problem {
+                report.add_problem(problem);
+            }
+        }
+        self.advance();
     }
 
     /// The registry did what it was asked.
@@ -92,8 +151,34 @@ impl Trial {
         if let Some(report) = &mut self.report {
             report.record(n, refusal.outcome, refusal.status, refusal.code);
         }
-        self.position += 1;
         self.settled = false;
+        // What was not let in has not seen anything after all.
+        self.blind = self.blind.filter(|blind| *blind != self.position);
+        self.advance();
+    }
+
+    /// The registry answered 404 to a pull. Whether another candidate is to be asked before that is believed.
+    pub(super) fn is_blind(&mut self, standing: &Standing) -> bool {
+        let Some(n) = standing.position().filter(|_| !self.settled) else {
+            self.settled = true;
+            return false;
+        };
+        if n != self.position + 1 {
+            return true;
+        }
+        if let Some(report) = &mut self.report {
+            report.record(n, Outcome::Error, Some(404), Some("NotFound".to_owned()));
+        }
+        self.blind.get_or_insert(self.position);
+        self.advance();
+        !self.settled
+    }
+
+    fn advance(&mut self) {
+        self.position += 1;
+        if let (true, Some(blind)) = (self.position >= self.candidates.len(), self.blind) {
+            (self.position, self.settled) = (blind, true);
+        }
     }
 
     /// The report, once a credential was asked for.
@@ -106,7 +191,10 @@ impl Trial {
 pub(super) fn candidates(keychain: &Keychain, target: &Target) -> Vec<Arc<Candidate>> {
     let mut candidates = keychain.candidates(&target.repository);
     let anonymous = |candidate: &Arc<Candidate>| *candidate.credential == Credential::Anonymous;
-    if target.operation == Operation::Push && !candidates.iter().all(anonymous) {
+    // A source that has yet to be asked may have nothing.
+    let at_hand =
+        |one: &Arc<Candidate>| !anonymous(one) && !matches!(*one.credential, Credential::ToFetch(_));
+    if target.operation == Operation::Push && candidates.iter().any(at_hand) {
         candidates.retain(|candidate| !anonymous(candidate));
     }
     candidates

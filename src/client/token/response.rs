@@ -10,16 +10,21 @@ use crate::credential::{Redacted, jwt};
 
 /// A bearer with its lifetime, and the identity token that replaces the one it was asked with.
 #[derive(Debug)]
-pub(super) struct Token {
-    pub(super) bearer: Redacted,
-    pub(super) successor: Option<Redacted>,
-    pub(super) expires_at: Timestamp,
+pub struct Token {
+    /// What stands in the header.
+    pub bearer: Redacted,
+    /// Replaces the identity token that it was asked with.
+    pub successor: Option<Redacted>,
+    /// When it ends, at the latest.
+    pub expires_at: Timestamp,
 }
 
 /// What is wrong with a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Malformed {
+pub enum Malformed {
+    /// Not JSON, or of other types than a token response has.
     NotJson,
+    /// No field with a token.
     NoToken,
 }
 
@@ -42,7 +47,8 @@ enum Seconds {
 }
 
 impl Token {
-    pub(super) fn parse(body: &[u8], now: Timestamp) -> Result<Self, Malformed> {
+    /// Reads the body of a response that came `now`.
+    pub fn parse(body: &[u8], now: Timestamp) -> Result<Self, Malformed> {
         let fields: Fields = serde_json::from_slice(body).map_err(|_| Malformed::NotJson)?;
         let given = |text: Option<String>| text.filter(|text| !text.is_empty()).map(Redacted::from);
         let bearer = given(fields.access_token);
@@ -84,7 +90,7 @@ fn expiry(issued_at: Option<Timestamp>, lifetime: SignedDuration, now: Timestamp
 }
 
 /// When to fetch the next token: the larger of 10 s and a tenth of the lifetime before the end.
-pub(super) fn refresh_at(expires_at: Timestamp, now: Timestamp) -> Timestamp {
+pub fn refresh_at(expires_at: Timestamp, now: Timestamp) -> Timestamp {
     let margin = (expires_at.duration_since(now) / 10).max(SMALLEST_MARGIN);
     expires_at.saturating_sub(margin).unwrap_or(now).max(now)
 }

@@ -79,10 +79,59 @@ fn owners_skip_runs_and_operators_leave_old_ones_alone() {
 }
 
 #[test]
+fn runs_without_the_selected_labels_are_left_alone_and_never_held() {
+    let config = [("selection.label-selector", "team in (a, b),!draft")];
+    let with = |labels: Value, succeeded| run(json!({"labels": labels}), succeeded);
+    assert_eq!(decided(with(json!({"team": "a"}), "True"), &config, &[]), Decision::Sign);
+    let others = [json!({}), json!({"team": "c"}), json!({"team": "a", "draft": ""})];
+    for (labels, succeeded) in others.iter().flat_map(|labels| [(labels, "True"), (labels, "Unknown")]) {
+        let run = with(labels.clone(), succeeded);
+        assert_eq!(decided(run, &config, &[]), Decision::Ignore(Reason::Labels), "{labels}");
+    }
+    for metadata in [json!({"finalizers": ["chains.tekton.dev/taskrun"]}), deleted(NOW, json!({}))] {
+        let run = run(metadata, "True");
+        assert_eq!(decided(run, &config, &[]), Decision::Release, "it was selected before");
+    }
+}
+
+#[test]
 fn a_deletion_waits_a_minute_for_a_signature_and_for_nothing_else() {
     let (just_now, long_ago) = ("2026-01-01T11:59:30Z", "2026-01-01T11:58:00Z");
     assert_eq!(decided(run(deleted(just_now, json!({})), "True"), &[], &[]), Decision::Sign);
     assert_eq!(decided(run(deleted(long_ago, json!({})), "True"), &[], &[]), Decision::Abandon);
     assert_eq!(decided(run(deleted(just_now, json!({})), "Unknown"), &[], &[]), Decision::Release);
     assert_eq!(decided(run(deleted(just_now, marked("true")), "True"), &[], &[]), Decision::Release);
+}
+
+fn patient(completed_at: Option<&str>, deleted_at: Option<&str>) -> Patience {
+    let head =
+        json!({"metadata": {"deletionTimestamp": deleted_at}, "status": {"completionTime": completed_at}});
+    patience(&serde_json::from_value(head).unwrap(), NOW.parse().unwrap())
+}
+
+fn wait(seconds: u64, tell: bool) -> Patience {
+    Patience::Wait { at_most: Duration::from_secs(seconds), tell }
+}
+
+#[test]
+fn a_pipeline_run_waits_for_its_task_runs_in_silence_then_says_so_then_goes_on_without() {
+    for (completed_at, expected) in [
+        ("2026-01-01T12:00:00Z", wait(10, false)),
+        ("2026-01-01T11:59:51Z", wait(1, false)),
+        ("2026-01-01T11:59:50Z", wait(3590, true)),
+        ("2026-01-01T11:00:01Z", wait(1, true)),
+        ("2026-01-01T11:00:00Z", Patience::Over),
+        ("2020-01-01T11:00:00Z", Patience::Over),
+        ("2026-01-01T12:05:00Z", wait(10, false)),
+    ] {
+        assert_eq!(patient(Some(completed_at), None), expected, "{completed_at}");
+    }
+    assert_eq!(patient(None, None), wait(3600, true), "nobody knows since when");
+}
+
+#[test]
+fn a_deletion_leaves_time_to_sign_what_is_known() {
+    let completed = Some("2026-01-01T11:00:00Z");
+    assert_eq!(patient(completed, Some("2026-01-01T11:59:45Z")), wait(15, true));
+    assert_eq!(patient(completed, Some("2026-01-01T11:59:30Z")), Patience::Over);
 }

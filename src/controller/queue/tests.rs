@@ -59,7 +59,7 @@ async fn a_late_event_of_a_finished_run_is_no_new_work() {
     queue.finished(&key("a"), Next::Done, Instant::now());
     offer(&queue, "a", Lane::Fresh);
     assert_eq!(taken_now(&queue).await, None);
-    queue.offer(key("a"), Lane::Fresh, None, Instant::now() + RECENT_FOR + Duration::from_secs(1));
+    queue.offer(key("a"), Lane::Fresh, None, Instant::now() + recent::FOR + Duration::from_secs(1));
     assert_eq!(taken_now(&queue).await.as_deref(), Some("a"));
 }
 
@@ -91,7 +91,7 @@ async fn runs_that_wait_for_a_host_are_released_when_it_answers() {
     for name in ["a", "b"] {
         offer(&queue, name, Lane::Fresh);
         taken(&queue).await;
-        queue.finished(&key(name), Next::Host("registry:5000".into()), Instant::now());
+        queue.finished(&key(name), Next::Host("registry:5000".into(), LONG), Instant::now());
     }
     assert_eq!(taken_now(&queue).await, None);
     assert_eq!(queue.awaited_hosts(), ["registry:5000"]);
@@ -116,7 +116,7 @@ async fn a_withdrawn_run_is_passed_over_and_costs_nothing() {
 #[tokio::test]
 async fn bodies_over_the_budget_are_dropped_and_the_run_is_kept() {
     let queue = Queue::default();
-    let large = Bytes::from(vec![0; BODY_BUDGET / 2 + 1]);
+    let large = Bytes::from(vec![0; state::BODY_BUDGET / 2 + 1]);
     queue.offer(key("a"), Lane::Fresh, Some(large.clone()), Instant::now());
     queue.offer(key("b"), Lane::Fresh, Some(large), Instant::now());
     assert!(queue.next().await.unwrap().body.is_some());
@@ -136,13 +136,107 @@ async fn a_closed_queue_ends_every_worker() {
     assert_eq!(workers.join_all().await, [true; 4]);
 }
 
-#[test]
-fn the_list_of_finished_runs_is_bounded() {
-    let mut state = State::default();
-    let now = Instant::now();
-    for number in 0..10_000 {
-        state.remember(&key(&number.to_string()), now);
+const LONG: Duration = Duration::from_mins(1);
+
+fn wait_for(queue: &Queue, children: &[&str], at_most: Duration) {
+    let names = children.iter().map(|name| (*name).to_owned()).collect();
+    queue.finished(&key("release"), Next::Children(names, at_most), Instant::now());
+}
+
+#[tokio::test]
+async fn a_pipeline_run_is_woken_by_the_last_of_its_children_once() {
+    let queue = Queue::default();
+    offer(&queue, "release", Lane::Fresh);
+    taken(&queue).await;
+    wait_for(&queue, &["a", "b"], LONG);
+    queue.child_ended(&key("release"), "a");
+    queue.child_ended(&key("release"), "a");
+    queue.child_ended(&key("release"), "foreign");
+    queue.child_ended(&key("other"), "b");
+    assert_eq!(taken_now(&queue).await, None, "b still runs");
+    queue.child_ended(&key("release"), "b");
+    let job = queue.next().await.unwrap();
+    assert_eq!((job.key.name.as_str(), job.attempts), ("release", 0), "waiting is no attempt");
+    queue.finished(&key("release"), Next::Done, Instant::now());
+    assert_eq!(taken_now(&queue).await, None);
+    assert!(queue.state().due.is_empty(), "nothing is left of the wait");
+}
+
+#[tokio::test]
+async fn a_child_that_ends_while_its_pipeline_run_is_looked_at_is_not_missed() {
+    let queue = Queue::default();
+    offer(&queue, "release", Lane::Fresh);
+    taken(&queue).await;
+    queue.child_ended(&key("release"), "a");
+    wait_for(&queue, &["a"], LONG);
+    assert_eq!(taken_now(&queue).await.as_deref(), Some("release"));
+}
+
+#[tokio::test]
+async fn the_wait_for_children_is_bounded() {
+    let queue = Queue::default();
+    offer(&queue, "release", Lane::Fresh);
+    taken(&queue).await;
+    wait_for(&queue, &["never"], Duration::from_millis(1));
+    assert_eq!(taken(&queue).await, "release");
+}
+
+#[tokio::test]
+async fn a_child_does_not_cut_short_the_pause_after_a_failure() {
+    let queue = Queue::default();
+    offer(&queue, "release", Lane::Fresh);
+    taken(&queue).await;
+    wait_for(&queue, &["a"], Duration::from_millis(1));
+    taken(&queue).await;
+    queue.finished(&key("release"), Next::After(LONG), Instant::now());
+    queue.child_ended(&key("release"), "a");
+    assert_eq!(taken_now(&queue).await, None);
+}
+
+#[tokio::test]
+async fn the_wait_for_a_host_is_bounded_and_who_waits_no_more_keeps_nobody_probing() {
+    let queue = Queue::default();
+    for (name, at_most) in [("a", Duration::from_millis(1)), ("b", LONG)] {
+        offer(&queue, name, Lane::Fresh);
+        taken(&queue).await;
+        queue.finished(&key(name), Next::Host("registry:5000".into(), at_most), Instant::now());
     }
-    assert_eq!(state.recent.len(), RECENT);
-    assert_eq!(state.recent_keys.len(), RECENT);
+    assert_eq!(taken(&queue).await, "a", "its window has passed");
+    queue.finished(&key("a"), Next::Done, Instant::now());
+    assert_eq!(queue.awaited_hosts(), ["registry:5000"]);
+    queue.withdraw(&key("b"));
+    assert!(queue.awaited_hosts().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_waits_is_woken_once_and_one_that_was_given_up_is_taken_up_again() {
+    let queue = Queue::default();
+    for name in ["waits", "given-up", "other"] {
+        offer(&queue, name, Lane::Fresh);
+        taken(&queue).await;
+    }
+    let hour = Next::After(Duration::from_hours(1));
+    queue.finished(&key("waits"), hour.clone(), Instant::now());
+    queue.finished(&key("other"), hour, Instant::now());
+    queue.finished(&key("given-up"), Next::Done, Instant::now());
+    assert_eq!(taken_now(&queue).await, None);
+    queue.wake(&[key("waits"), key("given-up")].into(), || Duration::ZERO, Instant::now());
+    queue.withdraw(&key("given-up"));
+    let mut jobs = [queue.next().await.unwrap(), queue.next().await.unwrap()];
+    jobs.sort_by(|left, right| left.key.cmp(&right.key));
+    let seen = jobs.each_ref().map(|job| (job.key.name.as_str(), job.reopened, job.attempts));
+    assert_eq!(seen, [("given-up", true, 1), ("waits", false, 1)]);
+    assert_eq!(taken_now(&queue).await, None, "the time at which it would have come up by itself is gone");
+    queue.finished(&key("given-up"), Next::Done, Instant::now());
+    assert_eq!(queue.depth(Lane::Backlog), 0);
+}
+
+#[tokio::test]
+async fn what_is_queued_or_worked_on_is_not_woken() {
+    let queue = Queue::default();
+    offer(&queue, "queued", Lane::Fresh);
+    queue.wake(&[key("queued")].into(), || Duration::ZERO, Instant::now());
+    assert_eq!(taken(&queue).await, "queued");
+    queue.wake(&[key("queued")].into(), || Duration::ZERO, Instant::now());
+    assert_eq!(taken_now(&queue).await, None);
 }

@@ -20,6 +20,24 @@ const REPEAT_AFTER: Duration = Duration::from_mins(10);
 /// Messages that are remembered so as not to be repeated.
 const REMEMBERED: usize = 2048;
 
+/// What an Event asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// To be read.
+    Normal,
+    /// To be acted on.
+    Warning,
+}
+
+impl Severity {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
 pub(super) struct Events {
     client: Client,
     published: Mutex<HashMap<(String, String), Instant>>,
@@ -33,10 +51,25 @@ impl Events {
     /// Publishes `what` happened and what comes `next`: a remedy is never cut, and one that only names another time
     /// makes no new Event.
     pub(super) async fn publish(&self, run: &RunKey, reason: &str, what: &str, next: &str) {
+        self.publish_as(Severity::Warning, run, reason, what, next).await;
+    }
+
+    /// The same, for what is not always a mistake.
+    pub(super) async fn publish_as(
+        &self,
+        severity: Severity,
+        run: &RunKey,
+        reason: &str,
+        what: &str,
+        next: &str,
+    ) {
         if !self.is_new(run, what) {
             return;
         }
-        let event = event(run, reason, message(what, next), Timestamp::now());
+        let event = Event {
+            type_: Some(severity.as_str().to_owned()),
+            ..event(run, reason, message(what, next), Timestamp::now())
+        };
         let api = Api::<Event>::namespaced(self.client.clone(), &run.namespace);
         if let Err(error) = api.create(&PostParams::default(), &event).await {
             tracing::warn!(%run, error = said(&error), "cannot publish an Event");
@@ -96,7 +129,6 @@ fn event(run: &RunKey, reason: &str, message: String, now: Timestamp) -> Event {
             uid: Some(run.uid.clone()),
             ..ObjectReference::default()
         },
-        type_: Some("Warning".to_owned()),
         reason: Some(reason.to_owned()),
         message: Some(message),
         source: Some(EventSource { component: Some("hallmark".to_owned()), host: None }),

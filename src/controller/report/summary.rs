@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use super::super::decide::Reason;
 use super::super::queue::Next;
 use super::super::retry::Verdict;
+use crate::error::chain;
 use crate::flow::outcome::{Entry, Outcome, State};
 use crate::storage::Stored;
+use crate::tekton::completed::Absent;
 use crate::tekton::head::RunKey;
 use crate::tekton::record::{self, OutcomeEntry};
 
@@ -22,8 +24,13 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// `verdict` is that on the failures, if there were any.
-    pub(crate) fn of(outcome: &Outcome, verdict: Option<&Verdict>, attempts: u32) -> Self {
+    /// `verdict` is that on the failures, if there were any; `absent` is what the statement goes without.
+    pub(crate) fn of(
+        outcome: &Outcome,
+        absent: &[Absent<'_>],
+        verdict: Option<&Verdict>,
+        attempts: u32,
+    ) -> Self {
         let receipts: Vec<&Stored> = outcome.entries.iter().filter_map(receipt).collect();
         let unusable = outcome.is_unusable().then_some("every result that names an image is unusable");
         let (mark, given_up, next) = match verdict {
@@ -42,23 +49,33 @@ impl Summary {
                 .iter()
                 .map(OutcomeEntry::from)
                 .chain(outcome.unusable.iter().map(told_unusable))
+                .chain(absent.iter().map(OutcomeEntry::from))
                 .collect(),
-            stored: receipts.iter().flat_map(|receipt| receipt.annotations.clone()).collect(),
+            stored: receipts.iter().flat_map(|receipt| annotations(receipt)).collect(),
             credential: receipts.iter().find_map(|receipt| receipt.credential.clone()),
         }
     }
 
     /// A run that its owner wants left alone.
     pub(crate) fn skipped(key: &RunKey, reason: Reason) -> Self {
+        Self::settled(key, "true", "skipped", reason.to_string())
+    }
+
+    /// A run that cannot be read.
+    pub(crate) fn unreadable(key: &RunKey, error: &dyn std::error::Error) -> Self {
+        Self::settled(key, "failed", "failed", chain(error))
+    }
+
+    fn settled(key: &RunKey, mark: &'static str, result: &'static str, reason: String) -> Self {
         let entry = OutcomeEntry {
             artifact: format!("{}/{}", key.namespace, key.name),
-            result: "skipped",
-            reason: reason.to_string(),
+            result,
+            reason,
             ..OutcomeEntry::default()
         };
         let (stored, credential) = (BTreeMap::new(), None);
         Self {
-            mark: Some("true"),
+            mark: Some(mark),
             given_up: None,
             next: None,
             attempts: 1,
@@ -90,7 +107,7 @@ impl Summary {
     pub(crate) fn whats_next(&self) -> String {
         match (&self.next, self.given_up) {
             (Some(Next::After(delay)), _) => format!("Tried again in {} s.", delay.as_secs()),
-            (Some(Next::Host(host)), _) => format!("Tried again as soon as {host} answers."),
+            (Some(Next::Host(host, _)), _) => format!("Tried again as soon as {host} answers."),
             (_, Some(reason)) => format!("Not tried again: {reason}."),
             _ => String::new(),
         }
@@ -104,7 +121,9 @@ impl Summary {
             annotations.insert("signed".to_owned(), mark.to_owned());
         }
         if self.mark != Some("true") {
-            let retries = self.attempts.saturating_sub(1).min(record::RETRIES_WRITTEN - 1);
+            let most = record::RETRIES_WRITTEN - 1;
+            // Chains writes `failed` only after its last retry, and tools look for both.
+            let retries = if self.mark.is_some() { most } else { self.attempts.saturating_sub(1).min(most) };
             annotations.insert("retries".to_owned(), retries.to_string());
         }
         if let Some(credential) = &self.credential {
@@ -112,6 +131,13 @@ impl Summary {
         }
         annotations
     }
+}
+
+/// What the run has to carry for a receipt to be true. The last entry in a log wins, as in Chains.
+fn annotations(receipt: &Stored) -> impl Iterator<Item = (String, String)> {
+    let entry =
+        receipt.logged.last().map(|entry| (crate::tekton::TRANSPARENCY.to_owned(), entry.address.clone()));
+    receipt.annotations.clone().into_iter().chain(entry)
 }
 
 fn receipt(entry: &Entry) -> Option<&Stored> {

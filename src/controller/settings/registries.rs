@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
-use crate::credential::agent::Files;
+use crate::credential::agent::Lent;
 use crate::credential::files::docker::{Contents, Surroundings};
 use crate::credential::files::{FileError, sound_registry_config};
 use crate::credential::registry_config::{Proxies, RegistryConfig};
@@ -62,13 +62,13 @@ impl DockerFiles {
     }
 
     /// What is in them, if that changed. They are few and small, so they are read to find out.
-    pub(super) async fn changed(&mut self) -> Option<Files> {
+    pub(super) async fn changed(&mut self) -> Option<Lent> {
         let surroundings = self.surroundings.clone();
         let contents = tokio::task::spawn_blocking(move || surroundings.read()).await.ok()?;
         if self.seen.as_ref() == Some(&contents) {
             return None;
         }
-        let files = contents.files();
+        let files = contents.files(self.surroundings.search_path.as_deref());
         self.seen = Some(contents);
         Some(files)
     }

@@ -12,7 +12,8 @@ const CFG: &str = "kubernetes.io/dockercfg";
 const BASIC_AUTH: &str = "kubernetes.io/basic-auth";
 
 fn read(source: &Source, kind: &str, data: &[(&str, &[u8])], annotations: &[(&str, &str)]) -> Reading {
-    let reference = SecretRef { namespace: "ci".into(), name: "s".into(), resource_version: "1".into() };
+    let reference =
+        SecretRef { namespace: "ci".into(), name: "s".into(), uid: "u".into(), resource_version: "1".into() };
     let reading = read_secret(
         source,
         &Secret {
@@ -39,7 +40,7 @@ fn entries(reading: &Reading) -> Vec<String> {
         }
         Credential::IdentityToken { token, .. } => format!("{}=identity:{}", entry.key, token.expose_text()),
         Credential::RegistryToken(token) => format!("{}=registry:{}", entry.key, token.expose_text()),
-        Credential::Anonymous => unreachable!("no entry is anonymous"),
+        Credential::Anonymous | Credential::ToFetch(_) => unreachable!("no entry is that"),
     };
     reading.entries.iter().map(show).collect()
 }

@@ -2,18 +2,21 @@
 //!
 //! All that exist are read, each as a place of its own. Guarantees: a variable that is not set never makes a relative
 //! path; a file that cannot be read is a problem that hides no other; at most 1 MiB of each is read. Credential
-//! helpers that a file names are not run here.
+//! helpers that a file names are not run here, but when the trial reaches them.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::credential::agent::Files;
-use crate::credential::docker_config::{Reading, read_document};
+use crate::credential::agent::Lent;
+use crate::credential::docker_config::{Helpers, Reading, read_document};
+use crate::credential::fetch::Fetcher;
+use crate::credential::helper::{Helper, Serves};
 use crate::credential::registry_config::LARGEST;
-use crate::credential::{Location, Problem, ProblemCode, Source};
+use crate::credential::{Entry, Key, Location, Problem, ProblemCode, Source};
 
 /// What the environment of the process says about such files; an empty value is none.
 #[derive(Clone, Default)]
@@ -32,6 +35,8 @@ pub struct Surroundings {
     pub config_directory: Option<PathBuf>,
     /// The user that the process runs as.
     pub uid: Option<u32>,
+    /// `PATH`, where credential helpers are found.
+    pub search_path: Option<OsString>,
 }
 
 /// The content of every place, as it was read; equal contents need no second look.
@@ -81,22 +86,23 @@ impl Surroundings {
 }
 
 impl Contents {
-    /// The credentials in them, as source `controller.dockerConfig`.
-    pub fn files(&self) -> Files {
-        let mut files = Files::default();
+    /// The credentials in them, as source `controller.dockerConfig`, and the helpers that they name, to be found on
+    /// `search_path`.
+    pub fn files(&self, search_path: Option<&OsStr>) -> Lent {
+        let mut files = Lent::default();
         for (path, content) in &self.0 {
             let (source, location) =
                 (Source::ControllerDockerConfig, Location::File(path.display().to_string()));
             match content {
                 Ok(content) => {
-                    let Reading { entries, mut problems, .. } =
+                    let Reading { entries, mut problems, helpers } =
                         read_document(&source, location.clone(), content);
                     // There it is the shape to expect.
                     problems.retain(|problem| {
                         problem.code != ProblemCode::LegacyShape || !path.ends_with(DOCKERCFG)
                     });
-                    files.entries.extend(entries);
                     files.problems.extend(problems);
+                    files.add(entries, &helpers, &location, search_path);
                 }
                 Err(kind) => files.problems.push(Problem {
                     source: source.clone(),
@@ -108,6 +114,48 @@ impl Contents {
             files.looked_at.push((source, location));
         }
         files
+    }
+}
+
+impl Lent {
+    /// For a registry a helper of its own comes first, then what the file itself holds, then the store for all: the
+    /// first that there is counts, as for docker.
+    fn add(
+        &mut self,
+        mut entries: Vec<Entry>,
+        helpers: &Helpers,
+        file: &Location,
+        search_path: Option<&OsStr>,
+    ) {
+        let search_path = search_path.map(OsStr::to_owned);
+        let mut taken: Vec<Key> = Vec::new();
+        for (registry, name) in &helpers.by_registry {
+            match Key::parse(registry) {
+                Ok(key) => {
+                    entries.retain(|entry| !entry.key.means_the_same_as(&key));
+                    let serves = Serves::Registry(key.clone());
+                    self.fetchers.push(Fetcher::new(Helper::new(
+                        name,
+                        file.clone(),
+                        serves,
+                        search_path.clone(),
+                    )));
+                    taken.push(key);
+                }
+                Err(invalid) => self.problems.push(Problem {
+                    source: Source::ControllerDockerConfig,
+                    location: file.clone(),
+                    code: ProblemCode::InvalidKey,
+                    detail: format!("credHelpers: {invalid}"),
+                }),
+            }
+        }
+        taken.extend(entries.iter().map(|entry| entry.key.clone()));
+        if let Some(name) = &helpers.default {
+            let helper = Helper::new(name, file.clone(), Serves::AllBut(taken), search_path);
+            self.fetchers.push(Fetcher::new(helper));
+        }
+        self.entries.extend(entries);
     }
 }
 
@@ -146,6 +194,7 @@ mod tests {
             runtime_directory: Some("/run/user/7".into()),
             config_directory: Some("/home/u/cfg".into()),
             uid: Some(7),
+            search_path: None,
         };
         assert_eq!(
             shown(&all),
@@ -184,7 +233,7 @@ mod tests {
         let file = home.join("made-by-mktemp");
         fs::write(&file, config("registry.test", "u")).unwrap();
         let as_file = Surroundings { docker_config: Some(file), ..Surroundings::default() };
-        assert_eq!(as_file.read().files().entries.len(), 1);
+        assert_eq!(as_file.read().files(None).entries.len(), 1);
     }
 
     #[test]
@@ -201,7 +250,7 @@ mod tests {
             home: Some(home),
             ..Surroundings::default()
         };
-        let files = surroundings.read().files();
+        let files = surroundings.read().files(None);
         let codes: Vec<ProblemCode> = files.problems.iter().map(|problem| problem.code).collect();
         assert_eq!(codes, [ProblemCode::MalformedJSON, ProblemCode::ConfigUnreadable]);
         assert!(files.problems.iter().all(|problem| !problem.to_string().contains("canary")));
@@ -226,5 +275,36 @@ mod tests {
         assert!(none != first && first == read());
         fs::write(&file, config("registry.test", "v")).unwrap();
         assert!(first != read());
+    }
+
+    #[test]
+    fn a_helper_of_a_registry_comes_first_then_the_file_itself_then_the_store_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        let text = r#"{"auths":{"https://own.test":{"auth":"dTpw"},"both.test":{"auth":"dTpw"},"empty.test":{}},
+            "credHelpers":{"both.test":"one","named.test":"two","r?":"three"},"credsStore":"all"}"#;
+        fs::write(&file, text).unwrap();
+        let surroundings = Surroundings { docker_config: Some(file), ..Surroundings::default() };
+        let files = surroundings.read().files(None);
+        assert_eq!(
+            files.problems.iter().map(|problem| problem.code).collect::<Vec<_>>(),
+            [ProblemCode::InvalidKey]
+        );
+        let agent = Agent { files: std::sync::Arc::new(files), ..Agent::default() };
+        let keychain = Keychain::default().with_agent(agent);
+        for (registry, source) in [
+            ("own.test", "controller.dockerConfig"),
+            ("both.test", "controller.helper:one"),
+            ("named.test", "controller.helper:two"),
+            ("empty.test", "controller.helper:all"),
+            ("other.test:5000", "controller.helper:all"),
+            ("index.docker.io", "controller.helper:all"),
+        ] {
+            let candidates =
+                keychain.candidates(&Repository::parse(&format!("{registry}/team/app")).unwrap());
+            let sources: Vec<String> =
+                candidates.iter().map(|candidate| candidate.provenance.source.to_string()).collect();
+            assert_eq!(sources, [source, "anonymous"], "{registry}");
+        }
     }
 }

@@ -22,6 +22,10 @@ pub(super) enum Defect {
     Port,
     #[error("globs are only allowed in the host")]
     GlobInPath,
+    /// Not in the query either. No repository has one, and what is in front of it might be userinfo with a slash or a
+    /// question mark in its password: it is not shown, so that what were shown would be another key.
+    #[error("\"@\" may only stand in front of the host")]
+    AtInPath,
 }
 
 /// How close the host as written is to its canonical form.
@@ -99,6 +103,9 @@ fn check_host(host: &str) -> Result<(), Defect> {
 
 /// Without the API version, query, fragment and outer slashes: what repositories are compared with.
 fn normalise_path(path: &str) -> Result<String, Defect> {
+    if path.contains('@') {
+        return Err(Defect::AtInPath);
+    }
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let path = ["/v1", "/v2"]
         .iter()

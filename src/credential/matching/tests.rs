@@ -224,3 +224,14 @@ fn keys_are_shown_without_userinfo_and_query() {
 }
 
 mod oracle;
+
+#[test]
+fn what_stands_behind_a_path_is_no_userinfo() {
+    let invalid = Key::parse("registry.test/team@elsewhere.test/app").unwrap_err();
+    assert!(invalid.to_string().contains("in front of the host"), "{invalid}");
+    assert!(Key::parse("https://user@registry.test/team").is_ok());
+    for query in ["registry.test/team?q#f@elsewhere.test/app", "user:5000/can?ary@registry.test"] {
+        let invalid = Key::parse(query).unwrap_err().to_string();
+        assert!(invalid.contains("may only stand in front") && !invalid.contains("can"), "{invalid}");
+    }
+}

@@ -4,7 +4,12 @@ use super::*;
 use crate::credential::{Entry, Key, Location, Login, ProblemCode, SecretRef, Source};
 
 fn secret(name: &str) -> Location {
-    Location::Secret(SecretRef { namespace: "ci".into(), name: name.into(), resource_version: "1".into() })
+    Location::Secret(SecretRef {
+        namespace: "ci".into(),
+        name: name.into(),
+        uid: "u".into(),
+        resource_version: "1".into(),
+    })
 }
 
 fn entry(source: Source, name: &str, key: &str, credential: Credential) -> Entry {

@@ -13,7 +13,12 @@ struct Gathered(Keychain);
 
 impl Gathered {
     fn secret(mut self, source: Source, name: &str, kind: &str, data: &[(&str, &str)]) -> Self {
-        let reference = SecretRef { namespace: "ci".into(), name: name.into(), resource_version: "1".into() };
+        let reference = SecretRef {
+            namespace: "ci".into(),
+            name: name.into(),
+            uid: "u".into(),
+            resource_version: "1".into(),
+        };
         let reading = read_secret(
             &source,
             &Secret {

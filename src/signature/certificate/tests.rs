@@ -6,7 +6,6 @@ use rcgen::{
 };
 
 use super::*;
-use crate::signature::Signer as _;
 use crate::signature::key::Key;
 
 pub(crate) const NAME: &str = "https://kubernetes.io/namespaces/ci/serviceaccounts/agent";
@@ -27,11 +26,13 @@ pub(crate) struct Leaf {
     pub(crate) name: &'static str,
     pub(crate) raw_issuer: bool,
     pub(crate) purpose: ExtendedKeyUsagePurpose,
+    /// The content of its list of signed certificate timestamps.
+    pub(crate) scts: Option<Vec<u8>>,
 }
 
 impl Default for Leaf {
     fn default() -> Self {
-        Self { name: NAME, raw_issuer: false, purpose: ExtendedKeyUsagePurpose::CodeSigning }
+        Self { name: NAME, raw_issuer: false, purpose: ExtendedKeyUsagePurpose::CodeSigning, scts: None }
     }
 }
 
@@ -65,6 +66,13 @@ pub(crate) fn chain(
     } else {
         CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 57264, 1, 8], text)
     }];
+    // The same number each time: with and without what a certificate log says, it is one certificate.
+    params.serial_number = Some(7_u64.into());
+    let scts = leaf
+        .scts
+        .iter()
+        .map(|scts| CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2], scts.clone()));
+    params.custom_extensions.extend(scts);
     vec![params.signed_by(&Point(key), authority).unwrap().pem(), authority.pem()]
 }
 

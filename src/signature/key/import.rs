@@ -12,7 +12,7 @@ use p384::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
 use sigstore::crypto::signing_key::SigStoreKeyPair;
 
 use super::{Key, Secret};
-use crate::signature::public_key::{Algorithm, PublicKey};
+use crate::signature::public_key::PublicKey;
 
 /// Shorter RSA keys are refused: they can be factored.
 const RSA_MIN_BITS: usize = 2048;
@@ -130,35 +130,22 @@ pub(super) fn from_pkcs8(name: &str, der: &[u8]) -> Result<Key, KeyError> {
 }
 
 fn ecdsa(der: &[u8]) -> Option<Halves> {
-    let curves = [
-        (&ECDSA_P256_SHA256_ASN1_SIGNING, Algorithm::P256, "nistp256"),
-        (&ECDSA_P521_SHA256_ASN1_SIGNING, Algorithm::P521, "nistp521"),
-    ];
-    curves.into_iter().find_map(|(signing, algorithm, curve)| {
+    [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P521_SHA256_ASN1_SIGNING].into_iter().find_map(|signing| {
         let pair = EcdsaKeyPair::from_pkcs8(signing, der).ok()?;
-        let point = pair.public_key().as_ref().to_vec();
-        let spki = pair.public_key().as_der().ok()?;
-        let public = PublicKey::new(algorithm, &point, spki.as_ref(), &ssh_ecdsa(curve, &point));
+        let public = PublicKey::from_der(pair.public_key().as_der().ok()?.as_ref())?;
         Some((Secret::Ecdsa(pair), public))
     })
 }
 
 fn p384(der: &[u8]) -> Option<Halves> {
     let key = p384::SecretKey::from_pkcs8_der(der).ok()?;
-    let public = key.public_key();
-    let point = p384::EncodedPoint::from(&public);
-    let spki = public.to_public_key_der().ok()?;
-    let ssh = ssh_ecdsa("nistp384", point.as_bytes());
-    let public = PublicKey::new(Algorithm::P384, point.as_bytes(), spki.as_bytes(), &ssh);
+    let public = PublicKey::from_der(key.public_key().to_public_key_der().ok()?.as_bytes())?;
     Some((Secret::P384(Box::new(key.into())), public))
 }
 
 fn ed25519(der: &[u8]) -> Option<Halves> {
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).ok()?;
-    let raw = pair.public_key().as_ref().to_vec();
-    let spki = pair.public_key().as_der().ok()?;
-    let ssh = [ssh_string(b"ssh-ed25519"), ssh_string(&raw)].concat();
-    let public = PublicKey::new(Algorithm::Ed25519, &raw, spki.as_ref(), &ssh);
+    let public = PublicKey::from_der(pair.public_key().as_der().ok()?.as_ref())?;
     Some((Secret::Ed25519(pair), public))
 }
 
@@ -167,31 +154,6 @@ fn rsa(der: &[u8]) -> Option<Halves> {
     if pair.public_modulus_len() * 8 < RSA_MIN_BITS {
         return None;
     }
-    let key = pair.public_key();
-    let spki = key.as_der().ok()?;
-    let exponent = ssh_integer(key.exponent().big_endian_without_leading_zero());
-    let modulus = ssh_integer(key.modulus().big_endian_without_leading_zero());
-    let ssh = [ssh_string(b"ssh-rsa"), exponent, modulus].concat();
-    let public = PublicKey::new(Algorithm::Rsa, key.as_ref(), spki.as_ref(), &ssh);
+    let public = PublicKey::from_der(pair.public_key().as_der().ok()?.as_ref())?;
     Some((Secret::Rsa(pair), public))
-}
-
-fn ssh_ecdsa(curve: &str, point: &[u8]) -> Vec<u8> {
-    let kind = format!("ecdsa-sha2-{curve}");
-    [ssh_string(kind.as_bytes()), ssh_string(curve.as_bytes()), ssh_string(point)].concat()
-}
-
-/// RFC 4251 §5: length, then bytes.
-fn ssh_string(bytes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    [&length.to_be_bytes(), bytes].concat()
-}
-
-/// RFC 4251 §5: a number whose first bit is set gets a zero byte in front, else it would be negative.
-fn ssh_integer(bytes: &[u8]) -> Vec<u8> {
-    if bytes.first().is_some_and(|first| first & 0x80 != 0) {
-        ssh_string(&[&[0], bytes].concat())
-    } else {
-        ssh_string(bytes)
-    }
 }

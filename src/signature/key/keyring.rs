@@ -40,6 +40,11 @@ impl KeyRing {
         Ok(Self { keys })
     }
 
+    /// Every key, the main one first.
+    pub fn keys(&self) -> &[Arc<Key>] {
+        &self.keys
+    }
+
     /// Every key of the ring as a signer.
     pub fn signers(&self) -> Vec<Arc<dyn Signer>> {
         self.keys.iter().map(|key| Arc::clone(key) as Arc<dyn Signer>).collect()

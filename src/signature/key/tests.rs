@@ -102,7 +102,7 @@ fn all_x509_keys_sign_and_the_plain_name_comes_first() {
         ]),
     )
     .unwrap();
-    let algorithms: Vec<_> = ring.signers().iter().map(|signer| signer.public_key().algorithm()).collect();
+    let algorithms: Vec<_> = ring.keys().iter().map(|key| key.public_key().algorithm()).collect();
     assert_eq!(algorithms, [Algorithm::P256, Algorithm::P384]);
 }
 

@@ -14,8 +14,9 @@ use serde_json::json;
 use crate::artifact::digest::Digest;
 use crate::payload::Payload;
 use crate::signature::Signed;
-use crate::signature::dsse;
-use crate::signature::public_key::PublicKey;
+use crate::signature::entry::{ANNOTATION as ENTRY, Entry};
+use crate::signature::signatory::{Beside, Signatory};
+use crate::signature::timestamp::{ANNOTATION as TIMESTAMP, SignedTimestamp};
 
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
@@ -39,15 +40,22 @@ impl Layer {
     pub(super) fn of(signed: &Signed) -> Self {
         let (media_type, content, signature) = match &signed.envelope {
             Some(envelope) => (ENVELOPE_MEDIA_TYPE, envelope, String::new()),
-            None => {
-                (signed.payload.media_type, &signed.payload.bytes, BASE64_STANDARD.encode(&signed.signature))
-            }
+            None => (
+                signed.payload.media_type,
+                &signed.payload.bytes,
+                BASE64_STANDARD.encode(&signed.signature.bytes),
+            ),
         };
-        let annotations = BTreeMap::from([
+        let (certificate, chain) = signed.pems();
+        let mut annotations = BTreeMap::from([
             (SIGNATURE.to_owned(), signature),
-            (CERTIFICATE.to_owned(), String::new()),
-            (CHAIN.to_owned(), String::new()),
+            (CERTIFICATE.to_owned(), certificate),
+            (CHAIN.to_owned(), chain),
         ]);
+        let entry = signed.evidence.entries.iter().find_map(Entry::to_annotation);
+        annotations.extend(entry.map(|entry| (ENTRY.to_owned(), entry)));
+        let timestamp = signed.tag_timestamp().map(SignedTimestamp::to_annotation);
+        annotations.extend(timestamp.map(|timestamp| (TIMESTAMP.to_owned(), timestamp)));
         Self {
             descriptor: descriptor(media_type, content, Some(annotations)),
             content: Bytes::copy_from_slice(content),
@@ -58,6 +66,13 @@ impl Layer {
         self.descriptor.digest == other.digest
             && annotation(&self.descriptor, SIGNATURE) == annotation(other, SIGNATURE)
     }
+}
+
+/// A layer that could be ours, still unread.
+pub(super) struct Envelope<'a> {
+    pub digest: Digest,
+    pub size: usize,
+    pub beside: Beside<'a>,
 }
 
 /// The layers under one tag.
@@ -81,31 +96,48 @@ impl SignatureList {
         Ok(Self { layers: manifest.layers, annotations: manifest.annotations })
     }
 
+    /// Whether nobody wrote between two looks.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let same =
+            |(a, b): (&OciDescriptor, &OciDescriptor)| a.digest == b.digest && a.annotations == b.annotations;
+        self.annotations == other.annotations
+            && self.layers.len() == other.layers.len()
+            && self.layers.iter().zip(&other.layers).all(same)
+    }
+
+    /// Whether there is nothing yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
     pub(super) fn contains(&self, layer: &Layer) -> bool {
         self.layers.iter().any(|other| layer.is(other))
     }
 
-    /// The raw signatures that are stored with exactly this payload.
-    pub(super) fn signatures_over(&self, payload: &Payload) -> impl Iterator<Item = Vec<u8>> {
+    /// The raw signatures that are stored with exactly this payload, the newest first.
+    pub(super) fn signatures_over(&self, payload: &Payload) -> impl Iterator<Item = (Vec<u8>, Beside<'_>)> {
         let digest = Digest::of(&payload.bytes).to_string();
-        let same = self.layers.iter().filter(move |layer| layer.digest == digest);
-        same.filter_map(|layer| BASE64_STANDARD.decode(annotation(layer, SIGNATURE)).ok())
+        let same = self.layers.iter().rev().filter(move |layer| layer.digest == digest);
+        same.filter_map(|layer| {
+            Some((BASE64_STANDARD.decode(annotation(layer, SIGNATURE)).ok()?, beside(layer)))
+        })
     }
 
-    /// Digest and size of the layers that could be an envelope around this payload by this key: those of about
-    /// the size that it would have, the newest first.
+    /// The layers that could be an envelope of this signatory around this payload: those of about the size that it
+    /// would have, the newest first.
     pub(super) fn envelopes_like(
         &self,
         payload: &Payload,
-        key: &PublicKey,
-    ) -> impl Iterator<Item = (Digest, usize)> {
-        let signature = vec![0; key.typical_signature_length()];
-        let envelope = dsse::envelope(payload.media_type, &payload.bytes, key.id(), &signature);
-        let expected = length(&envelope);
+        signatory: &Signatory,
+    ) -> impl Iterator<Item = Envelope<'_>> {
+        let expected = i64::try_from(signatory.typical_envelope_length(payload)).unwrap_or(i64::MAX);
         let alike = self.layers.iter().rev().filter(move |layer| {
             layer.media_type == ENVELOPE_MEDIA_TYPE && (layer.size - expected).abs() <= SIZE_TOLERANCE
         });
-        alike.filter_map(|layer| Some((layer.digest.parse().ok()?, usize::try_from(layer.size).ok()?)))
+        alike.filter_map(|layer| {
+            let (digest, size) = (layer.digest.parse().ok()?, usize::try_from(layer.size).ok()?);
+            Some(Envelope { digest, size, beside: beside(layer) })
+        })
     }
 
     /// This list with more layers at its end.
@@ -136,6 +168,15 @@ impl SignatureList {
             ..OciImageManifest::default()
         };
         serde_json::to_vec(&manifest).unwrap_or_default().into()
+    }
+}
+
+fn beside(layer: &OciDescriptor) -> Beside<'_> {
+    Beside {
+        certificate: annotation(layer, CERTIFICATE),
+        chain: annotation(layer, CHAIN),
+        entry: annotation(layer, ENTRY),
+        timestamp: annotation(layer, TIMESTAMP),
     }
 }
 

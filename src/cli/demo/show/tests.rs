@@ -19,7 +19,8 @@ async fn steps() -> (tempfile::TempDir, World, Vec<Step>, Vec<Step>) {
     let keys = KeyRing::import("the demo", &world.key_files().unwrap()).unwrap();
     let (run, objects) = world.run_and_objects().unwrap();
     let (config, registry) = (sign::defaults(), Registry::new().unwrap());
-    let signed = sign::sign(run, Value::Null, &config, &keys, &registry, &Arc::new(objects)).await;
+    let material = sign::Material::of_keys(keys, &config, &objects.registries).await.unwrap();
+    let signed = sign::sign(run, Value::Null, &config, &material, &registry, &Arc::new(objects)).await;
     let pulled = verify::pull(world.address(), world.reader(), world.image()).await.unwrap();
     let elapsed = Duration::from_millis(120);
     let steps = |style| {

@@ -65,7 +65,7 @@ pub(super) struct Net {
     tunnels: Arc<Mutex<Vec<String>>>,
 }
 
-type Log = Arc<Mutex<Vec<Seen>>>;
+pub(super) type Log = Arc<Mutex<Vec<Seen>>>;
 
 struct TlsListener(TcpListener, TlsAcceptor);
 

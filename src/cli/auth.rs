@@ -1,0 +1,40 @@
+//! `hallmark auth`: registries opened by short-lived tokens and pull tokens instead of passwords (credentials
+//! specification §7.2).
+
+mod configure_docker;
+mod docker_file;
+mod identities;
+mod lifetime;
+mod output;
+mod pull_token;
+mod status;
+
+use clap::Subcommand;
+
+use super::Exit;
+
+/// Log in to registries with short-lived tokens and pull tokens.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Have docker and others ask Hallmark for the credentials of a registry.
+    ConfigureDocker(configure_docker::Arguments),
+    /// Make a pull token: a longer-lived login for where no identity token is to be had.
+    PullToken(pull_token::Arguments),
+    /// List pull tokens.
+    List(identities::ListArguments),
+    /// Revoke a pull token.
+    Revoke(identities::RevokeArguments),
+    /// Show which registries are configured, and what is kept for them.
+    Status,
+}
+
+/// Runs one of them.
+pub async fn run(command: Command) -> Exit {
+    match command {
+        Command::ConfigureDocker(arguments) => configure_docker::run(arguments).await,
+        Command::PullToken(arguments) => pull_token::run(arguments).await,
+        Command::List(arguments) => identities::list(arguments).await,
+        Command::Revoke(arguments) => identities::revoke(arguments).await,
+        Command::Status => status::run(),
+    }
+}

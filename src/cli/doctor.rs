@@ -1,0 +1,183 @@
+//! `hallmark doctor`: whether an installation can sign, from inside its pod or from outside the cluster, each check
+//! with what was found and what to do (Chains specification §1, credentials specification §1.7, §7.2).
+//!
+//! # Guarantees
+//!
+//! - Nothing is changed, and nothing is signed; a certificate is asked for only with `--certificate`.
+//! - What may not be looked at is said to be unchecked, and is no failure of the installation.
+//! - The rights that are asked about are those of `config/base`, read from there, so that the two cannot differ.
+//! - Neither keys nor tokens are printed.
+
+mod finding;
+mod identity;
+mod installation;
+mod output;
+mod registries;
+mod rights;
+mod services;
+mod settings;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::api::PostParams;
+use kube::{Api, Client};
+
+use self::finding::{Finding, Findings};
+use super::creds::subject::NamedImage;
+use super::output::Output;
+use super::{Exit, controller};
+
+pub(super) use self::installation::{deployment, watched};
+
+/// What is to be checked.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hallmark doctor
+  hallmark doctor --kubeconfig ~/.kube/config -o json
+  hallmark doctor --namespace ci --service-account release --image registry.example/team/app
+  kubectl exec -n tekton-chains deployment/tekton-chains-controller -- hallmark doctor
+
+Exit codes: 0 nothing has failed, though there may be warnings and checks that could not be made; 1 something has
+failed; 2 usage; 3 a registry, a right or a token was refused; 4 something that may pass has failed.")]
+pub struct Arguments {
+    /// Namespace of the installation.
+    #[arg(long, env = "SYSTEM_NAMESPACE", default_value = "tekton-chains", value_name = "NAMESPACE")]
+    system_namespace: String,
+
+    /// The controller's service account in that namespace.
+    #[arg(long, default_value = "tekton-chains-controller", value_name = "NAME")]
+    agent_account: String,
+
+    /// Check the identity token in this file instead of one that is asked for in the name of the controller.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Have Fulcio issue a certificate for a key that is thrown away. The identity token is sent there.
+    #[arg(long)]
+    certificate: bool,
+
+    /// With --image: the namespace of the service account.
+    #[arg(short, long, default_value = "default", value_name = "NAMESPACE")]
+    namespace: String,
+
+    /// With --image: whose credentials the registry is asked with.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    service_account: String,
+
+    /// Ask the registry of this image whether it may be read and its signatures written; nothing is left there.
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<NamedImage>,
+
+    /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// What to print.
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    output: Output,
+}
+
+/// Who looks at which installation, and from where.
+pub(super) struct Visit<'a> {
+    client: Client,
+    arguments: &'a Arguments,
+    /// This process is the controller's own pod.
+    inside: bool,
+    /// As whom the API server knows this process.
+    user: Option<String>,
+}
+
+/// Runs the command.
+pub async fn run(arguments: Arguments) -> Exit {
+    let mut findings = Findings::default();
+    match controller::client(arguments.kubeconfig.as_deref()).await {
+        Ok(client) => examine(client, &arguments, &mut findings).await,
+        Err(error) => findings.add(
+            Finding::failed("cluster", error.to_string())
+                .remedy("give --kubeconfig FILE, or run in a pod with a service account")
+                .exit(Exit::Temporary),
+        ),
+    }
+    output::print(&findings, arguments.output);
+    findings.exit()
+}
+
+async fn examine(client: Client, arguments: &Arguments, findings: &mut Findings) {
+    let visit = match arrive(client, arguments).await {
+        Ok((visit, found)) => {
+            findings.add(found);
+            visit
+        }
+        Err(finding) => return findings.add(finding),
+    };
+    findings.add(installation::tekton(&visit).await);
+    let deployment = installation::controller(&visit, findings).await;
+    let config = settings::config_map(&visit, findings).await;
+    rights::check(&visit, deployment.as_ref(), &config, findings).await;
+    settings::keys(&visit, &config, findings).await;
+    let registries = registries::configuration(&visit, &config, findings).await;
+    let servers = services::Servers::new(&visit, &config, &registries);
+    let token = identity::token(&visit, deployment.as_ref(), &config, findings).await;
+    servers.check(token.as_ref(), findings).await;
+    if let Some(image) = &arguments.image {
+        registries::probe(&visit, image, &registries, findings).await;
+    }
+}
+
+/// Who this is; the first question shows whether the API server answers at all.
+async fn arrive(client: Client, arguments: &Arguments) -> Result<(Visit<'_>, Finding), Finding> {
+    let version = client.apiserver_version().await.map_err(|error| {
+        let finding = Finding::failed("cluster", said(&error)).exit(Exit::Temporary);
+        finding.remedy("see that the kubeconfig is for this cluster and that its API server is up")
+    })?;
+    let who = Api::<SelfSubjectReview>::all(client.clone());
+    let review = who.create(&PostParams::default(), &SelfSubjectReview::default()).await.ok();
+    let user = review.and_then(|review| review.status?.user_info?.username);
+    let inside = arguments.kubeconfig.is_none() && super::environment::is_pod();
+    let from = if inside { "from inside its pod" } else { "from outside the cluster" };
+    let found = format!(
+        "Kubernetes {}, {from}, as {}",
+        version.git_version,
+        user.as_deref().unwrap_or("somebody who may not ask who it is")
+    );
+    Ok((Visit { client, arguments, inside, user }, Finding::ok("cluster", found)))
+}
+
+impl Visit<'_> {
+    fn own_namespace(&self) -> &str {
+        &self.arguments.system_namespace
+    }
+
+    /// The controller's service account, as the API server calls it.
+    fn account(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.own_namespace(), self.arguments.agent_account)
+    }
+
+    /// Whether this process has the rights of the controller.
+    fn is_controller(&self) -> bool {
+        self.user.as_deref() == Some(&self.account())
+    }
+}
+
+/// What the API server said, without the debug output that the library appends.
+pub(super) fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => crate::error::chain(error),
+    }
+}
+
+/// A read that failed: without the right to read nothing is known, everything else is a failure.
+fn unread(check: &'static str, object: &str, error: &kube::Error) -> Finding {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            Finding::unchecked(check, format!("{object} may not be read: {}", status.message))
+                .remedy("run doctor as somebody who may read it")
+        }
+        error => {
+            Finding::failed(check, format!("cannot read {object}: {}", said(error))).exit(Exit::Temporary)
+        }
+    }
+}

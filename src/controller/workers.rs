@@ -1,0 +1,53 @@
+//! The attempts that run at the same time: as many as `signing.concurrency` says now.
+//!
+//! Guarantees: a smaller number ends no attempt, it only begins none before others have ended; a larger one counts at
+//! once. Stopping takes no new work and lets what runs finish, within the time that Kubernetes grants.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::queue::{Job, Queue};
+use super::readiness::Readiness;
+use super::reconcile::{Context, reconcile};
+
+/// How long a stop waits for the attempts that run.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Works until `stop`, then finishes what has begun.
+pub(super) async fn work(
+    queue: &Arc<Queue>,
+    context: &Arc<Context>,
+    ready: &Readiness,
+    stop: &CancellationToken,
+) {
+    let mut attempts = JoinSet::new();
+    let mut settings = context.settings.clone();
+    loop {
+        let most = settings.current().config.signing.concurrency;
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = attempts.join_next() => if let Err(error) = ended {
+                tracing::error!(%error, "an attempt broke off; the next start takes its run up");
+            },
+            Some(job) = queue.next(), if attempts.len() < most => {
+                attempts.spawn(attempt(Arc::clone(queue), Arc::clone(context), job));
+            }
+            _ = settings.changed() => {}
+        }
+    }
+    ready.stopping();
+    tracing::info!("stopping: no new work, finishing what has begun");
+    queue.close();
+    let drained = async { while attempts.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("some attempts did not finish in {DRAIN:?}; the next start takes them up");
+    }
+}
+
+async fn attempt(queue: Arc<Queue>, context: Arc<Context>, job: Job) {
+    let next = reconcile(&job, &context).await;
+    queue.finished(&job.key, next, Instant::now());
+}

@@ -1,0 +1,153 @@
+//! Whom the verifier trusts: what an authority of a policy asks for, made into a key or into roots and identities.
+//!
+//! What cannot be made into either is an [`Obstacle`]: the authority could not be decided, which is no pass.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::authority::{Key, Keyless, Root, SecretName, Signed, Signer};
+use super::evaluation::Obstacle;
+use super::identity::Identity;
+use crate::signature::public_key::PublicKey;
+use crate::signature::trusted_root::TrustedRoot;
+use crate::signature::verification::Demands;
+
+/// What the verifier was given.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// Whose certificates count where a policy does not say it.
+    pub root: Option<Arc<TrustedRoot>>,
+    /// Texts of the Secrets that policies name: public keys and authorities, by name.
+    pub secrets: BTreeMap<String, Vec<String>>,
+    /// Secrets with credentials that policies name and that are missing: by name, where they were looked for.
+    pub missing_pull_secrets: BTreeMap<String, Vec<String>>,
+    /// A certificate counts while it is valid, without any proof of the time of signing.
+    pub without_proof_of_time: bool,
+}
+
+/// Whose signature counts, and what must prove it.
+#[derive(Debug, Clone)]
+pub struct Trusted {
+    /// Whose.
+    pub by: TrustedSigner,
+    /// Authorities and logs.
+    pub root: Arc<TrustedRoot>,
+    /// What must be there beside the signature.
+    pub demands: Demands,
+    /// Whether the time of signing must be proved by anybody: certificates end after minutes.
+    pub proof_of_time: bool,
+}
+
+/// Whose signature counts.
+#[derive(Debug, Clone)]
+pub enum TrustedSigner {
+    /// That of this key.
+    Key(PublicKey),
+    /// That of one of these.
+    Identities(Vec<Identity>),
+}
+
+impl Trust {
+    /// What an authority comes to.
+    pub fn of(&self, signed: &Signed) -> Result<Trusted, Obstacle> {
+        self.opened(signed)?;
+        let named = signed.log.as_ref().and_then(|log| log.trust_root.as_ref()).or(signed.timestamp.as_ref());
+        if let Some(name) = named.filter(|name| !name.0.is_empty()) {
+            return Err(Obstacle::NotInThisBuild(format!("the TrustRoot {:?}", name.0)));
+        }
+        let demands = Demands {
+            entry: signed.log.is_some() && !self.without_proof_of_time,
+            timestamp: signed.timestamp.is_some(),
+            time: false,
+            certificate_log: false,
+        };
+        let key = |key| {
+            let root = self.root.clone().unwrap_or_default();
+            Trusted { by: TrustedSigner::Key(key), root, demands, proof_of_time: false }
+        };
+        match &signed.signer {
+            Signer::Key(Key::Public(public)) => Ok(key(public.clone())),
+            Signer::Key(Key::Secret(secret)) => self.key(secret).map(key),
+            Signer::Key(Key::Kms(uri)) => Err(Obstacle::NotInThisBuild(format!("the key {uri}"))),
+            Signer::Keyless(keyless) => Ok(Trusted {
+                by: TrustedSigner::Identities(keyless.identities.clone()),
+                root: self.root_of(keyless)?,
+                demands: Demands { certificate_log: !keyless.ignore_sct, ..demands },
+                proof_of_time: !self.without_proof_of_time,
+            }),
+        }
+    }
+
+    /// Without its credentials an authority would look as a stranger, and tell of signatures that it cannot see.
+    fn opened(&self, signed: &Signed) -> Result<(), Obstacle> {
+        let named = signed.source.iter().flat_map(|source| source.pull_secrets.iter().enumerate());
+        for (index, name) in named {
+            if let Some(namespaces) = self.missing_pull_secrets.get(name) {
+                let (name, namespaces) = (name.clone(), namespaces.clone());
+                return Err(Obstacle::NoPullSecret { index, name, namespaces });
+            }
+        }
+        Ok(())
+    }
+
+    fn key(&self, secret: &SecretName) -> Result<PublicKey, Obstacle> {
+        let keys: Vec<PublicKey> =
+            self.texts(secret)?.iter().filter_map(|text| PublicKey::from_pem(text)).collect();
+        match keys.as_slice() {
+            [key] => Ok(key.clone()),
+            _ => Err(Obstacle::SecretContent { name: secret.name.clone(), wanted: "exactly one public key" }),
+        }
+    }
+
+    fn root_of(&self, keyless: &Keyless) -> Result<Arc<TrustedRoot>, Obstacle> {
+        match &keyless.root {
+            Root::Authorities(root) => Ok(Arc::new((**root).clone())),
+            Root::Secret(secret) => {
+                let text = self.texts(secret)?.join("\n");
+                let wanted = "certificates in PEM";
+                TrustedRoot::of_pem(&text)
+                    .map(Arc::new)
+                    .map_err(|_| Obstacle::SecretContent { name: secret.name.clone(), wanted })
+            }
+            Root::Configured => self.configured("the policy names none"),
+            Root::Fulcio(url) => self.configured(url),
+            Root::Named(name) => Err(Obstacle::NotInThisBuild(format!("the TrustRoot {:?}", name.0))),
+        }
+    }
+
+    fn configured(&self, of: &str) -> Result<Arc<TrustedRoot>, Obstacle> {
+        self.root.clone().ok_or_else(|| Obstacle::NoTrustRoot(of.to_owned()))
+    }
+
+    fn texts(&self, secret: &SecretName) -> Result<&[String], Obstacle> {
+        let found = self.secrets.get(&secret.name).map(Vec::as_slice);
+        found.ok_or_else(|| Obstacle::NoSecret { name: secret.name.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::authority::Demand;
+    use crate::policy::{ClusterImagePolicy, Rules};
+
+    #[test]
+    fn missing_credentials_are_an_obstacle_that_names_them_and_where_they_were_looked_for() {
+        let source = json!([{"signaturePullSecrets": [{"name": "there"}, {"name": "regcreds"}]}]);
+        let key = json!({"kms": "gcpkms://key"});
+        let policy = json!({"apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy",
+            "metadata": {"name": "p"},
+            "spec": {"images": [{"glob": "**"}], "authorities": [{"key": key, "source": source}]}});
+        let policy = ClusterImagePolicy::read(&policy, &Rules::default()).policy.unwrap();
+        let Demand::Signed(signed) = &policy.authorities[0].demand else { panic!("it is signed") };
+        let mut trust = Trust::default();
+        assert!(matches!(trust.of(signed), Err(Obstacle::NotInThisBuild(_))));
+        let searched = vec!["cosign-system".to_owned(), "team-a".to_owned()];
+        trust.missing_pull_secrets.insert("regcreds".to_owned(), searched);
+        let obstacle = trust.of(signed).unwrap_err();
+        let said = "signaturePullSecrets[1] \"regcreds\" not found in cosign-system or team-a";
+        assert_eq!((obstacle.to_string().as_str(), obstacle.code()), (said, "SecretNotFound"));
+    }
+}

@@ -1,0 +1,243 @@
+//! Follows what admissions are decided by: policies, the Secrets of their keys, ConfigMaps and the trust root.
+//!
+//! # Flow
+//!
+//! Watches of metadata wake the follower; it then reads everything that counts, and makes a new snapshot only if
+//! something is other than before. Files and ConfigMaps are looked at every few seconds.
+//!
+//! # Guarantees
+//!
+//! While the API server is away, or a setting has a mistake, the last good snapshot stays. Before the first one nothing
+//! is admitted.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{ApiResource, DynamicObject, ListParams, WatchParams};
+use kube::core::{GroupVersionKind, WatchEvent};
+use kube::{Api, Client};
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+
+use super::snapshot::{Held, Snapshot, key_secrets, no_match};
+use super::verdicts::Verdicts;
+use crate::config::{Config, Finding};
+use crate::error::chain;
+use crate::policy::Rules;
+use crate::policy::trust::Trust;
+use crate::signature::trusted_root::TrustedRoot;
+use crate::signature::trusted_root::file::TrustFile;
+
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Changes that come together are one.
+const TOGETHER: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_secs(1);
+const WATCH_SECONDS: u32 = 290;
+const PAGE: u32 = 200;
+const CONTROLLERS_MAP: &str = "config-policy-controller";
+
+/// The snapshot of this moment; nothing before the first.
+pub(super) type Current = watch::Receiver<Option<Arc<Snapshot>>>;
+
+/// Where everything lies.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    /// The agent's namespace.
+    pub(super) namespace: String,
+    /// The ConfigMap with the settings.
+    pub(super) config_map: String,
+    /// `trusted_root.json`.
+    pub(super) trusted_root: Option<PathBuf>,
+}
+
+/// Follows them.
+pub(super) struct Follower {
+    client: Client,
+    sources: Sources,
+    trust: TrustFile,
+    last: Option<Inputs>,
+    sender: watch::Sender<Option<Arc<Snapshot>>>,
+}
+
+/// Everything that was read; a snapshot is a function of it.
+#[derive(PartialEq)]
+struct Inputs {
+    policies: Vec<Value>,
+    secrets: BTreeMap<String, Vec<String>>,
+    own: BTreeMap<String, String>,
+    controllers: BTreeMap<String, String>,
+    root: Root,
+}
+
+/// Compared by identity: the file's own reader makes a new one when something changed.
+#[derive(Clone, Default)]
+struct Root(Option<Arc<TrustedRoot>>);
+
+/// Why nothing new is known.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error("cannot read {what}")]
+    Api {
+        what: &'static str,
+        #[source]
+        source: kube::Error,
+    },
+    #[error("{map} has mistakes: {}", Told(.findings))]
+    Settings { map: String, findings: Vec<Finding> },
+}
+
+struct Told<'a>(&'a [Finding]);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|finding| write!(f, "{finding}; "))
+    }
+}
+
+impl PartialEq for Root {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_ref().map(Arc::as_ptr) == other.0.as_ref().map(Arc::as_ptr)
+    }
+}
+
+impl Follower {
+    /// Nothing is known yet.
+    pub(super) fn new(client: Client, sources: Sources) -> (Self, Current) {
+        let (sender, current) = watch::channel(None);
+        (Self { client, sources, trust: TrustFile::default(), last: None, sender }, current)
+    }
+
+    /// Follows for ever.
+    pub(super) async fn run(mut self) {
+        let changed = Notify::new();
+        let policies = self.policies();
+        let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.sources.namespace);
+        let reading = async {
+            loop {
+                if let Err(error) = self.look().await {
+                    tracing::error!("the policies of before stay in force: {}", chain(&error));
+                }
+                tokio::select! {
+                    () = changed.notified() => tokio::time::sleep(TOGETHER).await,
+                    () = tokio::time::sleep(LOOK_AGAIN) => {}
+                }
+            }
+        };
+        tokio::join!(reading, wake(policies, "policies", &changed), wake(secrets, "Secrets", &changed));
+    }
+
+    async fn look(&mut self) -> Result<(), FollowError> {
+        let inputs = self.inputs().await?;
+        if self.last.as_ref() == Some(&inputs) {
+            return Ok(());
+        }
+        let snapshot = snapshot(&inputs, &self.sources)?;
+        tracing::info!(policies = snapshot.policies.len(), "other policies or settings are in force");
+        for held in &snapshot.policies {
+            if let Err(broken) = &held.policy {
+                let reason = crate::policy::evaluation::Reason::Obstacle(broken.obstacle());
+                tracing::error!(policy = held.name, "{reason}");
+            }
+        }
+        self.last = Some(inputs);
+        self.sender.send_replace(Some(Arc::new(snapshot)));
+        Ok(())
+    }
+
+    async fn inputs(&mut self) -> Result<Inputs, FollowError> {
+        let failed = |what| move |source| FollowError::Api { what, source };
+        let root = match &self.sources.trusted_root {
+            None => Root::default(),
+            Some(file) => match self.trust.current(file).await {
+                Ok(root) => Root(Some(root)),
+                Err(error) => {
+                    tracing::error!("nobody without a key is trusted: {}", chain(&error));
+                    Root::default()
+                }
+            },
+        };
+        let (own, controllers) =
+            (self.map(&self.sources.config_map).await?, self.map(CONTROLLERS_MAP).await?);
+        let mut policies = Vec::new();
+        let (api, mut params) = (self.policies(), ListParams::default().limit(PAGE));
+        loop {
+            let page = api.list(&params).await.map_err(failed("ClusterImagePolicies"))?;
+            policies.extend(page.items.iter().filter_map(|policy| serde_json::to_value(policy).ok()));
+            match page.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => params.continue_token = Some(next),
+                None => break,
+            }
+        }
+        let mut inputs = Inputs { policies, secrets: BTreeMap::new(), own, controllers, root };
+        let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.sources.namespace);
+        for name in key_secrets(snapshot(&inputs, &self.sources)?.policies.iter()) {
+            let found = secrets.get_opt(&name).await.map_err(failed("the Secret of a key"))?;
+            let texts = found
+                .and_then(|secret| secret.data)
+                .map(|data| data.into_values().filter_map(|value| String::from_utf8(value.0).ok()).collect());
+            inputs.secrets.extend(texts.map(|texts| (name, texts)));
+        }
+        Ok(inputs)
+    }
+
+    async fn map(&self, name: &str) -> Result<BTreeMap<String, String>, FollowError> {
+        let maps = Api::<ConfigMap>::namespaced(self.client.clone(), &self.sources.namespace);
+        let found = maps.get_opt(name).await;
+        let found = found.map_err(|source| FollowError::Api { what: "the settings", source })?;
+        Ok(found.and_then(|map| map.data).unwrap_or_default())
+    }
+
+    fn policies(&self) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("policy.sigstore.dev", "v1beta1", "ClusterImagePolicy");
+        let resource = ApiResource::from_gvk_with_plural(&kind, "clusterimagepolicies");
+        Api::all_with(self.client.clone(), &resource)
+    }
+}
+
+fn snapshot(inputs: &Inputs, sources: &Sources) -> Result<Snapshot, FollowError> {
+    let config = Config::parse(&inputs.own).config;
+    let map = || sources.config_map.clone();
+    let config = config.map_err(|findings| FollowError::Settings { map: map(), findings })?;
+    let rules = rules(&config, &sources.namespace);
+    let trust = Trust { root: inputs.root.0.clone(), secrets: inputs.secrets.clone(), ..Trust::default() };
+    Ok(Snapshot {
+        policies: inputs.policies.iter().map(|document| Held::read(document, &rules)).collect(),
+        trust,
+        no_match: no_match(&config, &inputs.own, &inputs.controllers),
+        config,
+        verdicts: Verdicts::default(),
+    })
+}
+
+/// How policies are read here.
+pub(super) fn rules(config: &Config, namespace: &str) -> Rules {
+    let controller_namespace = Some(namespace.to_owned());
+    Rules { anchor_regexes: config.policy.anchor_regexes, controller_namespace }
+}
+
+/// Wakes the follower whenever something of `api` changes. A watch from version 0 begins with what is there, which wakes
+/// it once, and so misses nothing.
+async fn wake<K>(api: Api<K>, what: &str, changed: &Notify)
+where
+    K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    loop {
+        let params = WatchParams::default().timeout(WATCH_SECONDS);
+        match api.watch_metadata(&params, "0").await {
+            Ok(events) => {
+                let mut events = events.boxed();
+                while let Some(Ok(event)) = events.next().await {
+                    if !matches!(event, WatchEvent::Bookmark(_) | WatchEvent::Error(_)) {
+                        changed.notify_one();
+                    }
+                }
+            }
+            Err(error) => tracing::warn!("cannot watch {what}: {}", chain(&error)),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

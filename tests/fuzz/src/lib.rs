@@ -1,0 +1,3 @@
+//! What the fuzz targets have in common with the replay of their corpus in `tests/corpus`.
+
+pub mod targets;
