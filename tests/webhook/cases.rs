@@ -191,6 +191,7 @@ async fn thirteen_a_pattern_matches_anywhere_with_a_warning_until_settings_ancho
     assert!(applied.stderr.contains("UnanchoredRegex"), "{}", applied.stderr);
     World::admitted(world.run(&namespace, &image.by_digest()).await);
 
+    let _changed = world.settings.write().await;
     settings(world, &json!({"policy.anchor-regexes": "true"})).await;
     eventually("the pattern is anchored", SOON, async || {
         let asked = world.run(&namespace, &image.by_digest()).await;
@@ -198,8 +199,13 @@ async fn thirteen_a_pattern_matches_anywhere_with_a_warning_until_settings_ancho
     })
     .await;
     settings(world, &json!({"policy.anchor-regexes": null})).await;
+    eventually("the pattern matches anywhere again", SOON, async || {
+        (world.run(&namespace, &image.by_digest()).await.code == Some(0)).then_some(())
+    })
+    .await;
 }
 
+/// Sets keys of the agent's ConfigMap; who calls it holds [`World::settings`].
 async fn settings(world: &World, keys: &Value) {
     let patch = json!({ "data": keys }).to_string();
     let arguments = ["patch", "configmap", "chains-config", "-n", SYSTEM, "--type=merge", "-p", &patch];

@@ -144,12 +144,24 @@ async fn a_static_pass_contacts_no_registry_and_a_known_digest_is_looked_up_once
     world
         .policy("asked", &format!("{}/team/asked@*", world.host()), json!([World::by_key("p256.pub")]))
         .await;
+    let _unchanged = world.settings.read().await;
     World::admitted(world.run(&namespace, &signed.by_digest()).await);
     let asked = || world.registry.log().matches("/v2/team/asked/manifests/").count();
     let before = asked();
     for _ in 0..5 {
         World::admitted(world.run(&namespace, &signed.by_digest()).await);
     }
+    assert_eq!(asked(), before);
+    // Another policy changes nothing about it.
+    world
+        .policy(
+            "asked-beside",
+            &format!("{}/pass*", registry.host()),
+            json!([{"static": {"action": "fail"}}]),
+        )
+        .await;
+    denied(&world.run(&namespace, &format!("{}/pass:v1", registry.host())).await, &["asked-beside"]);
+    World::admitted(world.run(&namespace, &signed.by_digest()).await);
     assert_eq!(asked(), before);
     // Another tenant is not served by it.
     let other = world.namespace("asked-other").await;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock};
 
 use crate::support::{
     Access, Authentication, Cluster, Crane, Distribution, Finished, Fulcio, Hallmark, OfflineCosign,
@@ -25,6 +25,8 @@ pub struct World {
     pub registry: Distribution,
     pub fulcio: Fulcio,
     pub hallmark: Hallmark,
+    /// Held to write by who changes the settings, to read by who counts on what was verified under them.
+    pub settings: RwLock<()>,
     timestamp: TimestampServer,
     root: PathBuf,
     signer: String,
@@ -73,6 +75,7 @@ impl World {
             registry,
             fulcio,
             hallmark,
+            settings: RwLock::new(()),
             timestamp,
             root,
             signer,

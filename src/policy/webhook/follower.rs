@@ -10,7 +10,7 @@
 //! While the API server is away, or a setting has a mistake, the last good snapshot stays. Before the first one nothing
 //! is admitted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,7 +135,11 @@ impl Follower {
         if self.last.as_ref() == Some(&inputs) {
             return Ok(());
         }
-        let snapshot = snapshot(&inputs, &self.sources)?;
+        let mut snapshot = snapshot(&inputs, &self.sources)?;
+        if let (Some(last), Some(before)) = (&self.last, &*self.sender.borrow()) {
+            let unchanged = inputs.unchanged_since(last, &snapshot);
+            snapshot.verdicts = before.verdicts.of_policies(&unchanged);
+        }
         tracing::info!(policies = snapshot.policies.len(), "other policies or settings are in force");
         for held in &snapshot.policies {
             if let Err(broken) = &held.policy {
@@ -195,6 +199,23 @@ impl Follower {
         let kind = GroupVersionKind::gvk("policy.sigstore.dev", "v1beta1", "ClusterImagePolicy");
         let resource = ApiResource::from_gvk_with_plural(&kind, "clusterimagepolicies");
         Api::all_with(self.client.clone(), &resource)
+    }
+}
+
+impl Inputs {
+    /// The policies for which nothing is other than in `last`: what was verified under them still holds.
+    fn unchanged_since(&self, last: &Self, snapshot: &Snapshot) -> BTreeSet<String> {
+        if (&self.own, &self.controllers, &self.root) != (&last.own, &last.controllers, &last.root) {
+            return BTreeSet::new();
+        }
+        let same_secrets = |held: &Held| {
+            let named = key_secrets(std::iter::once(held));
+            named.iter().all(|name| self.secrets.get(name) == last.secrets.get(name))
+        };
+        // The snapshot has its policies in the order of their documents.
+        let held = snapshot.policies.iter().zip(&self.policies);
+        let same = held.filter(|(held, document)| last.policies.contains(document) && same_secrets(held));
+        same.map(|(held, _)| held.name.clone()).collect()
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! - A policy with mistakes is not passed over: it denies, or warns if it says so itself, what its globs govern; when
 //!   they cannot be read, every image.
-//! - What was verified is forgotten with the snapshot, so that no change of a policy, key or setting is outlived by it.
+//! - What was verified is forgotten with the snapshot, unless the next one has the same policy, the same texts of its
+//!   Secrets, and the same settings and roots: no change is outlived by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -8,7 +8,7 @@
 //!
 //! A failure is never remembered: whoever mends it is believed at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const CAPACITY: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Verdicts(Mutex<HashMap<Key, (Instant, PolicyVerdict)>>);
 
-/// What a pass depends on, within one snapshot.
+/// What a pass depends on, within one snapshot or from one to the next where the policy stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     policy: String,
@@ -51,6 +51,13 @@ impl Verdicts {
     pub(super) fn pass(&self, key: &Key, now: Instant) -> Option<PolicyVerdict> {
         let verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         verdicts.get(key).filter(|(at, _)| is_fresh(*at, now)).map(|(_, verdict)| verdict.clone())
+    }
+
+    /// What is remembered of these policies, for another snapshot in which they stand unchanged.
+    pub(super) fn of_policies(&self, names: &BTreeSet<String>) -> Self {
+        let verdicts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = verdicts.iter().filter(|(key, _)| names.contains(&key.policy));
+        Self(Mutex::new(kept.map(|(key, held)| (key.clone(), held.clone())).collect()))
     }
 
     /// Remembers a pass.
@@ -110,6 +117,21 @@ mod tests {
         ] {
             assert!(verdicts.pass(&other, now).is_none(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn another_snapshot_takes_over_what_was_verified_under_policies_that_did_not_change() {
+        let (verdicts, now) = (Verdicts::default(), Instant::now());
+        let key = |policy: &str| Key::of(policy, &image('a'), &subject("team-a", "web", &[])).unwrap();
+        verdicts.remember(key("same"), &pass(), now);
+        verdicts.remember(key("changed"), &pass(), now);
+        let next = verdicts.of_policies(&BTreeSet::from(["same".to_owned()]));
+        assert!(next.pass(&key("same"), now + Duration::from_secs(59)).is_some());
+        assert!(
+            next.pass(&key("same"), now + FRESH).is_none(),
+            "its minute goes on from when it was verified"
+        );
+        assert!(next.pass(&key("changed"), now).is_none());
     }
 
     #[test]
