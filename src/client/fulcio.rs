@@ -36,7 +36,7 @@ pub use error::Error;
 use self::issuers::Issuers;
 use self::wire::Question;
 use super::answer;
-use super::http::{Clients, Transport, body};
+use super::http::{Circuits, Clients, Transport, body};
 use super::retry_after::retry_after;
 use crate::credential::Credential;
 use crate::identity::token::{IdentityToken, UnverifiedClaims};
@@ -57,6 +57,7 @@ const ISSUERS_DOUBTED: Duration = Duration::from_secs(10);
 pub struct Fulcio {
     base: Url,
     client: Client,
+    circuits: Circuits,
     issuers: Arc<Mutex<Option<(Instant, Issuers)>>>,
 }
 
@@ -70,7 +71,7 @@ impl Fulcio {
     ) -> Result<Self, Error> {
         let base = address::base(address, allow_http)?;
         let client = clients.of(transport).map_err(Error::Setup)?;
-        Ok(Self { base, client, issuers: Arc::default() })
+        Ok(Self { base, client, circuits: clients.circuits().clone(), issuers: Arc::default() })
     }
 
     /// A certificate for `key` in the name that `token` speaks for. `proof` is the key's signature over
@@ -176,8 +177,7 @@ impl Fulcio {
         token: &IdentityToken,
         now: Timestamp,
     ) -> Result<bytes::Bytes, Error> {
-        let sent = request.header(CONTENT_TYPE, "application/json").send().await;
-        let response = sent.map_err(|error| self.away(error.without_url()))?;
+        let response = self.send(request.header(CONTENT_TYPE, "application/json")).await?;
         if response.status() != good {
             return Err(self.refusal(response, token, now).await);
         }
@@ -186,14 +186,19 @@ impl Fulcio {
 
     /// What anybody may read.
     async fn read(&self, path: &str) -> Result<bytes::Bytes, Error> {
-        let sent = self.client.get(self.at(path)).send().await;
-        let response = sent.map_err(|error| self.away(error.without_url()))?;
+        let response = self.send(self.client.get(self.at(path))).await?;
         let (host, answer) = (self.host(), response.status().as_u16().to_string());
         match response.status().as_u16() {
             200 => body(response, LARGEST_ANSWER).await.map_err(|error| self.away(error)),
             404 | 405 | 501 => Err(Error::NoFulcio { address: self.base.to_string(), answer }),
             _ => Err(Error::Unavailable { host, answer, retry_after: None }),
         }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let entered = self.circuits.enter(&self.origin(), std::time::Instant::now());
+        let passage = entered.map_err(|silent| self.away(silent))?;
+        passage.told(request.send().await).map_err(|error| self.away(error.without_url()))
     }
 
     async fn refusal(&self, response: Response, token: &IdentityToken, now: Timestamp) -> Error {
@@ -226,7 +231,11 @@ impl Fulcio {
     }
 
     fn away(&self, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-        Error::Away { host: self.host(), source: Box::new(source) }
+        Error::Away { host: self.host(), origin: self.origin(), source: Box::new(source) }
+    }
+
+    fn origin(&self) -> String {
+        self.base.origin().ascii_serialization()
     }
 
     fn unexpected(&self, answer: &str) -> Error {

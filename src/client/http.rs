@@ -9,6 +9,7 @@
 //! - Redirects are never followed by the library: whoever follows one decides what is sent along.
 
 mod cause;
+mod circuit;
 mod clients;
 mod resolver;
 mod tls;
@@ -18,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 
 pub use cause::cause;
+pub use circuit::{Circuits, Passage, Silent, is_away};
 pub use clients::{Clients, SetupError};
 pub use resolver::{ForbiddenAddress, admit};
 pub use transport::Transport;

@@ -5,6 +5,8 @@
 
 mod error;
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
@@ -14,7 +16,7 @@ use url::Url;
 pub use error::{Error, Kind};
 
 use super::answer;
-use super::http::{Clients, Transport, admit, body};
+use super::http::{Circuits, Clients, Transport, admit, body};
 use super::retry_after::retry_after;
 use crate::credential::Credential;
 
@@ -26,6 +28,7 @@ pub(super) struct Endpoint {
     pub(super) address: String,
     url: Url,
     client: Client,
+    circuits: Circuits,
 }
 
 /// An answer that is neither a refusal nor an outage.
@@ -53,7 +56,8 @@ impl Endpoint {
             return Err(refused("it carries a password"));
         }
         let client = clients.of(transport).map_err(|source| Error::Setup { kind, source })?;
-        Ok(Self { kind, address: address.trim_end_matches('/').to_owned(), url, client })
+        let circuits = clients.circuits().clone();
+        Ok(Self { kind, address: address.trim_end_matches('/').to_owned(), url, client, circuits })
     }
 
     /// Posts `content` to `path` under the base.
@@ -84,7 +88,9 @@ impl Endpoint {
     }
 
     async fn send(&self, request: RequestBuilder, limit: usize, now: Timestamp) -> Result<Answer, Error> {
-        let response = request.send().await.map_err(|error| self.away(error.without_url()))?;
+        let passage =
+            self.circuits.enter(&self.origin(), Instant::now()).map_err(|silent| self.away(silent))?;
+        let response = passage.told(request.send().await).map_err(|error| self.away(error.without_url()))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = body(response, limit).await.map_err(|error| self.away(error))?;
         match status.as_u16() {
@@ -117,7 +123,11 @@ impl Endpoint {
     }
 
     fn away(&self, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-        Error::Away { server: self.server(), source: Box::new(source) }
+        Error::Away { server: self.server(), origin: self.origin(), source: Box::new(source) }
+    }
+
+    fn origin(&self) -> String {
+        self.url.origin().ascii_serialization()
     }
 
     /// Who is there, for messages.

@@ -30,6 +30,7 @@ mod transport;
 mod trial;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::client::http::{Clients, Transport};
 use crate::credential::registry_config::RegistryConfig;
@@ -80,11 +81,27 @@ impl Registry {
         &self.0.clients
     }
 
-    /// Asks whether a registry answers at all, whatever it answers.
+    /// Asks whether a host answers at all, whatever it answers: a registry or its token service by name, any other
+    /// server by the URL of its root.
     pub async fn answers(&self, host: &str, insecure: bool, config: &Arc<RegistryConfig>) -> bool {
+        if host.contains("://") {
+            return self.server_answers(host, config).await;
+        }
         let routes = Routes::new(Arc::clone(config), insecure);
-        let wire = Wire { clients: &self.0.clients, routes: &routes };
+        let wire = Wire { clients: &self.0.clients, routes: &routes, guarded: false };
         self.0.hosts.host(host, routes.home(host)).look(wire).await.is_ok()
+    }
+
+    async fn server_answers(&self, origin: &str, config: &RegistryConfig) -> bool {
+        let Ok(client) = self.0.clients.of(&Transport::to(origin, config)) else { return false };
+        let passage = self.0.clients.circuits().probe(origin, Instant::now());
+        let answers = client.get(origin).send().await.is_ok();
+        if answers {
+            passage.answered()
+        } else {
+            passage.failed()
+        }
+        answers
     }
 }
 

@@ -96,6 +96,16 @@ pub async fn exchange(
     }
 }
 
+/// The host of the token service that [`exchange`] would ask, if it would ask any.
+pub fn service(request: &TokenRequest<'_>) -> Option<String> {
+    if let Credential::RegistryToken(_) | Credential::ToFetch(_) = request.credential {
+        return None;
+    }
+    let challenge = Challenge::first_usable(request.challenges)?;
+    let realm = challenge.realm().filter(|_| challenge.scheme == Scheme::Bearer)?;
+    Url::parse(realm).ok().as_ref().map(realm::host_of)
+}
+
 /// A registry token is sent as it is, unless it says itself that it has expired (§2.5).
 fn ready_made(token: &Redacted, registry: &str, now: Timestamp) -> Result<Authorization, TokenError> {
     let expires_at = jwt::unverified_expiry(token.expose());

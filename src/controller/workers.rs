@@ -1,4 +1,5 @@
-//! The attempts that run at the same time: as many as `signing.concurrency` says now.
+//! The attempts that run at the same time: as many as `signing.concurrency` says now, and beside them those that are
+//! held up by a host which answers nobody, so that it does not hold up runs for others.
 //!
 //! Guarantees: a smaller number ends no attempt, it only begins none before others have ended; a larger one counts at
 //! once. Stopping takes no new work and lets what runs finish, within the time that Kubernetes grants.
@@ -15,6 +16,10 @@ use super::reconcile::{Context, reconcile};
 
 /// How long a stop waits for the attempts that run.
 const DRAIN: Duration = Duration::from_secs(25);
+/// How often attempts that take all places are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// At most so many times `signing.concurrency` are held up beside those that are not.
+const HELD_UP: usize = 3;
 
 /// Works until `stop`, then finishes what has begun.
 pub(super) async fn work(
@@ -26,7 +31,11 @@ pub(super) async fn work(
     let mut attempts = JoinSet::new();
     let mut settings = context.settings.clone();
     loop {
-        let most = settings.current().config.signing.concurrency;
+        let concurrency = settings.current().config.signing.concurrency;
+        // Those that are held up were counted as requests, of which an attempt may have several under way.
+        let held_up = context.registry.clients().circuits().held_up(Instant::now());
+        let most = concurrency + held_up.min(concurrency * HELD_UP);
+        let busy = attempts.len() >= concurrency;
         tokio::select! {
             () = stop.cancelled() => break,
             Some(ended) = attempts.join_next() => if let Err(error) = ended {
@@ -36,6 +45,7 @@ pub(super) async fn work(
                 attempts.spawn(attempt(Arc::clone(queue), Arc::clone(context), job));
             }
             _ = settings.changed() => {}
+            () = tokio::time::sleep(LOOK), if busy => {}
         }
     }
     ready.stopping();

@@ -34,6 +34,7 @@ mod release;
 mod seed;
 mod selection;
 mod settings;
+mod silent;
 mod status;
 #[path = "../support/lib.rs"]
 mod support;

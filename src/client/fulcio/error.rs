@@ -34,6 +34,8 @@ pub enum Error {
     Away {
         /// Whom.
         host: String,
+        /// The root of its address, by which it is probed.
+        origin: String,
         /// What the connection said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -187,7 +189,12 @@ impl Diagnose for Error {
         }
     }
 
-    // No `host_away`: what probes hosts that are away asks them as registries.
+    fn host_away(&self) -> Option<&str> {
+        match self {
+            Self::Away { origin, .. } => Some(origin),
+            _ => None,
+        }
+    }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -8,6 +8,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy};
 use rustls::client::danger::ServerCertVerifier;
 
+use super::circuit::Circuits;
 use super::resolver::Resolver;
 use super::{Transport, tls};
 
@@ -21,6 +22,7 @@ const CAPACITY: usize = 128;
 #[derive(Default)]
 pub struct Clients {
     built: Mutex<HashMap<Transport, Client>>,
+    circuits: Circuits,
     /// The authorities of the machine are read once, not once for each transport.
     system: OnceLock<Arc<dyn ServerCertVerifier>>,
 }
@@ -37,6 +39,11 @@ pub enum SetupError {
 }
 
 impl Clients {
+    /// Which hosts are away.
+    pub fn circuits(&self) -> &Circuits {
+        &self.circuits
+    }
+
     /// The client for `transport`.
     pub fn of(&self, transport: &Transport) -> Result<Client, SetupError> {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);

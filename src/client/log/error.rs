@@ -65,6 +65,8 @@ pub enum Error {
     Away {
         /// Whom.
         server: String,
+        /// The root of its address, by which it is probed.
+        origin: String,
         /// What the connection said.
         #[source]
         source: Cause,
@@ -174,7 +176,12 @@ impl Diagnose for Error {
         Some(hint.to_owned())
     }
 
-    // No `host_away`: what probes hosts that are away asks them as registries.
+    fn host_away(&self) -> Option<&str> {
+        match self {
+            Self::Away { origin, .. } => Some(origin),
+            _ => None,
+        }
+    }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -9,8 +9,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -18,9 +18,9 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::error::Error;
-use super::transport::{Request, Wire};
+use super::transport::{Request, Wire, is_away, silent};
 use crate::client::challenge::Challenge;
-use crate::client::http::{Transport, cause};
+use crate::client::http::{Passage, Transport, cause};
 use crate::credential::registry_config::Trust;
 
 /// How long https may take to answer before plain http, where that is allowed, is believed.
@@ -45,7 +45,8 @@ impl Hosts {
             Arc::new(Host {
                 name: name.to_owned(),
                 transport,
-                known: tokio::sync::Mutex::new(None),
+                known: Mutex::default(),
+                asking: tokio::sync::Mutex::default(),
                 takes_one_request: AtomicBool::new(true),
             })
         });
@@ -56,7 +57,9 @@ impl Hosts {
 pub(super) struct Host {
     pub(super) name: String,
     transport: Transport,
-    known: tokio::sync::Mutex<Option<Known>>,
+    known: Mutex<Option<Known>>,
+    /// One asks, the others wait.
+    asking: tokio::sync::Mutex<()>,
     takes_one_request: AtomicBool,
 }
 
@@ -75,22 +78,48 @@ pub(super) struct Known {
 impl Host {
     /// What is known; asks the host when that is nothing.
     pub(super) async fn known(&self, wire: Wire<'_>) -> Result<Known, Error> {
-        let mut known = self.known.lock().await;
-        if known.is_none() {
-            *known = Some(self.ask(wire).await?);
+        if let Some(known) = self.remembered().clone() {
+            return Ok(known);
         }
-        known.clone().ok_or_else(|| self.malformed("no answer"))
+        let entered = wire.clients.circuits().enter(&self.name, Instant::now());
+        let passage =
+            entered.map_err(|_| silent(format!("reach registry {}", self.name), self.name.clone()))?;
+        let _asking = self.asking.lock().await;
+        if let Some(known) = self.remembered().clone() {
+            return Ok(known);
+        }
+        self.learn(wire, passage).await
     }
 
-    /// Asks the host anew, whatever is known: for probes.
+    /// Asks the host anew, whatever is known and whether or not it is away: for probes.
     pub(super) async fn look(&self, wire: Wire<'_>) -> Result<(), Error> {
-        self.ask(wire).await.map(|_| ())
+        let passage = wire.clients.circuits().probe(&self.name, Instant::now());
+        self.learn(wire, passage).await.map(|_| ())
+    }
+
+    async fn learn(&self, wire: Wire<'_>, passage: Passage) -> Result<Known, Error> {
+        match self.ask(Wire { guarded: false, ..wire }).await {
+            Ok(known) => {
+                passage.answered();
+                Ok(self.remembered().get_or_insert(known).clone())
+            }
+            Err(error) => {
+                if is_away(&error) {
+                    passage.failed();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Option<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over the challenges of a later 401.
-    pub(super) async fn challenged(&self, challenges: &[Challenge]) {
+    pub(super) fn challenged(&self, challenges: &[Challenge]) {
         let challenges: Vec<_> = challenges.iter().cloned().map(Challenge::without_scope).collect();
-        if let Some(known) = self.known.lock().await.as_mut().filter(|_| !challenges.is_empty()) {
+        if let Some(known) = self.remembered().as_mut().filter(|_| !challenges.is_empty()) {
             (known.asked, known.challenges) = (true, challenges);
         }
     }

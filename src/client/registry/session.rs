@@ -8,6 +8,7 @@ mod turn;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use ::http::StatusCode;
 use futures::future::{BoxFuture, Shared as SharedFuture};
@@ -28,7 +29,7 @@ use super::trial::{Refusal, Standing, Trial};
 use super::{Registry, TagLock};
 use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
-use crate::client::http;
+use crate::client::http::{self, Passage};
 use crate::client::token::{self, Scope, TokenError, TokenRequest};
 use crate::config::{Config, Registry as Settings};
 use crate::credential::registry_config::RegistryConfig;
@@ -188,7 +189,7 @@ impl Session {
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(Answer::Accepted(response));
         }
-        host.challenged(&Challenge::parse_all(response.headers())).await;
+        host.challenged(&Challenge::parse_all(response.headers()));
         Ok(Answer::Challenged)
     }
 
@@ -222,7 +223,7 @@ impl Session {
             // What was refused now is not offered again by a later run.
             self.registry.0.tokens.forget(&key);
             let asked = Challenge::parse_all(response.headers());
-            host.challenged(&asked).await;
+            host.challenged(&asked);
             if last
                 || response.status() == StatusCode::FORBIDDEN
                 || !another(&held, &asked, &challenges, &scope)
@@ -252,13 +253,31 @@ impl Session {
             credential: &candidate.credential,
             password_grant: self.settings.oauth_password_grant.contains(target.repository.registry()),
         };
-        let wire = self.wire();
+        let (wire, tokens) = (self.wire(), &self.registry.0.tokens);
+        if let Some(held) = tokens.remembered(key, now) {
+            return Ok(Ok(held));
+        }
+        let service = token::service(&request);
+        let entered = service.map(|host| match wire.clients.circuits().enter(&host, Instant::now()) {
+            Ok(passage) => Ok(passage),
+            Err(source) => Err(TokenError::Silent { host, source }),
+        });
+        let passage = match entered.transpose() {
+            Ok(passage) => passage,
+            Err(silent) => return Ok(Err(silent)),
+        };
         let dial = |realm: &Url, from| wire.realm_client(realm, &known.base, from);
-        Ok(self.registry.0.tokens.obtain(key.clone(), now, token::exchange(&dial, &request, now)).await)
+        let obtained = tokens.obtain(key.clone(), now, token::exchange(&dial, &request, now)).await;
+        match &obtained {
+            Err(error) if error.is_away() => passage.map(Passage::failed),
+            Err(TokenError::Unreachable { .. }) => None,
+            _ => passage.map(Passage::answered),
+        };
+        Ok(obtained)
     }
 
     fn wire(&self) -> Wire<'_> {
-        Wire { clients: &self.registry.0.clients, routes: &self.routes }
+        Wire { clients: &self.registry.0.clients, routes: &self.routes, guarded: true }
     }
 
     fn token_key(&self, target: &Target, candidate: &Candidate) -> TokenKey {

@@ -37,6 +37,14 @@ type Slot = Arc<AsyncMutex<Option<Arc<Authorization>>>>;
 pub(super) struct Tokens(Mutex<HashMap<TokenKey, Slot>>);
 
 impl Tokens {
+    /// The token for `key`, if there is one that is fresh.
+    pub(super) fn remembered(&self, key: &TokenKey, now: Timestamp) -> Option<Held> {
+        let slot = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(Arc::clone)?;
+        // Whoever holds it is asking for a new one.
+        let held = slot.try_lock().ok()?;
+        fresh(&held, now)
+    }
+
     /// The token for `key`, from the cache while it is fresh, else by `exchange`.
     pub(super) async fn obtain<E>(
         &self,
@@ -46,8 +54,8 @@ impl Tokens {
     ) -> Result<Held, E> {
         let slot = self.slot(key);
         let mut held = slot.lock().await;
-        if let Some(token) = held.as_ref().filter(|token| token.refresh_at.is_none_or(|at| now < at)) {
-            return Ok(Held { authorization: Arc::clone(token), remembered: true });
+        if let Some(token) = fresh(&held, now) {
+            return Ok(token);
         }
         let token = Arc::new(exchange.await?);
         *held = Some(Arc::clone(&token));
@@ -66,4 +74,8 @@ impl Tokens {
         }
         Arc::clone(slots.entry(key).or_default())
     }
+}
+fn fresh(held: &Option<Arc<Authorization>>, now: Timestamp) -> Option<Held> {
+    let token = held.as_ref().filter(|token| token.refresh_at.is_none_or(|at| now < at))?;
+    Some(Held { authorization: Arc::clone(token), remembered: true })
 }

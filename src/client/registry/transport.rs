@@ -1,7 +1,7 @@
 //! One HTTP exchange with a registry: time-outs, short retries of what passes by itself, redirects without
 //! credentials, and errors that tell "away" from "not trusted" from "no".
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::http::header::{AUTHORIZATION, LOCATION};
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -14,7 +14,7 @@ use url::Url;
 use super::error::Error;
 use super::route::Routes;
 use crate::client::address::AddressClass;
-use crate::client::http::{self as dial, Clients, ForbiddenAddress, SetupError};
+use crate::client::http::{self as dial, Clients, ForbiddenAddress, Passage, SetupError, Silent};
 use crate::client::retry_after::retry_after;
 use crate::credential::registry_config::Trust;
 
@@ -28,6 +28,8 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Wire<'a> {
     pub(super) clients: &'a Clients,
     pub(super) routes: &'a Routes,
+    /// Whether requests are kept from hosts that are away; what a host is asked to learn about it is not.
+    pub(super) guarded: bool,
 }
 
 /// One request; it can be sent again.
@@ -97,11 +99,18 @@ impl Wire<'_> {
         dial::admit(url).map_err(|source| forbidden(request, source))?;
         let client = self.clients.of(&self.routes.away(url, &request.home)).map_err(Error::Setup)?;
         let sent = client.request(request.method.clone(), url.clone()).headers(headers);
-        let response = sent
-            .body(request.body.clone())
-            .send()
-            .await
-            .map_err(|error| unreachable_host(&request.action, url, error))?;
+        let passage = self.enter(request, url)?;
+        let response = match sent.body(request.body.clone()).send().await {
+            Ok(response) => {
+                passage.map(Passage::answered);
+                response
+            }
+            Err(error) => {
+                let error = unreachable_host(&request.action, url, error);
+                passage.filter(|_| is_away(&error)).map(Passage::failed);
+                return Err(error);
+            }
+        };
         let action = || request.action.clone();
         match response.status() {
             StatusCode::TOO_MANY_REQUESTS => Err(Error::Throttled {
@@ -119,6 +128,17 @@ impl Wire<'_> {
 }
 
 impl Wire<'_> {
+    fn enter(&self, request: &Request, url: &Url) -> Result<Option<Passage>, Error> {
+        if !self.guarded {
+            return Ok(None);
+        }
+        let host = host_of(url);
+        match self.clients.circuits().enter(&host, Instant::now()) {
+            Ok(passage) => Ok(Some(passage)),
+            Err(Silent) => Err(silent(request.action.clone(), host)),
+        }
+    }
+
     /// Leaves TLS only where nobody asked for any.
     fn redirected(&self, request: &Request, from: &Url, response: &Response) -> Result<Url, Error> {
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
@@ -152,6 +172,19 @@ fn passes_soon(error: &Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// A host that was not reached, or did not answer in time. One that broke off was there.
+pub(super) fn is_away(error: &Error) -> bool {
+    match error {
+        Error::Unavailable { source: Some(source), .. } => dial::is_away(source),
+        _ => false,
+    }
+}
+
+/// Nothing was sent, since the host answers nobody.
+pub(super) fn silent(action: String, host: String) -> Error {
+    Error::Unavailable { action, host, status: None, source: None }
 }
 
 fn is_read(method: &Method) -> bool {

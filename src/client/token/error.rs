@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::client::http::SetupError;
+use crate::client::http::{SetupError, Silent, is_away};
 use crate::credential::Outcome;
 use crate::error::{Class, Diagnose};
 
@@ -64,6 +64,14 @@ pub enum TokenError {
         host: String,
         /// What happened.
         source: reqwest::Error,
+    },
+    /// The token service answers nobody; it was not asked.
+    #[error("token service {host} does not answer")]
+    Silent {
+        /// Which one.
+        host: String,
+        /// Why it was not asked.
+        source: Silent,
     },
     /// The token service was reached, but TLS failed.
     #[error("no trustworthy connection to token service {host}")]
@@ -135,7 +143,7 @@ impl TokenError {
             Self::Denied403 { .. } => "Denied403",
             Self::Expired { .. } => "expired",
             Self::RateLimited { .. } => "RateLimited",
-            Self::Unavailable { .. } | Self::Unreachable { .. } => "Unavailable",
+            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Silent { .. } => "Unavailable",
             Self::Transport { .. } | Self::Setup { .. } => "Transport",
             Self::Unexpected { .. } => "UnexpectedStatus",
             Self::UnsafeRealm { .. } => "UnsafeRealm",
@@ -157,6 +165,11 @@ impl TokenError {
         }
     }
 
+    /// Whether the token service was not reached, or did not answer in time.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { source, .. } if is_away(source))
+    }
+
     /// Whether another credential may do better (§1.4); otherwise the fault lies with the host.
     pub fn is_about_the_credential(&self) -> bool {
         self.outcome() != Outcome::Error
@@ -169,6 +182,7 @@ impl Diagnose for TokenError {
             Self::RateLimited { .. }
             | Self::Unavailable { .. }
             | Self::Unreachable { .. }
+            | Self::Silent { .. }
             | Self::NoTokenInResponse { .. }
             | Self::MalformedTokenResponse { .. } => Class::Temporary,
             Self::Rejected401 { .. }
@@ -189,7 +203,9 @@ impl Diagnose for TokenError {
             Self::Denied403 { .. } => "registry_denied",
             Self::Expired { .. } => "registry_token_expired",
             Self::RateLimited { .. } => "registry_rate_limited",
-            Self::Unavailable { .. } | Self::Unreachable { .. } => "registry_unavailable",
+            Self::Unavailable { .. } | Self::Unreachable { .. } | Self::Silent { .. } => {
+                "registry_unavailable"
+            }
             Self::Transport { .. } | Self::Setup { .. } => "registry_transport",
             Self::Unexpected { .. } => "registry_unexpected_status",
             Self::UnsafeRealm { .. } => "registry_unsafe_realm",
@@ -229,7 +245,9 @@ impl Diagnose for TokenError {
 
     fn host_away(&self) -> Option<&str> {
         match self {
-            Self::Unavailable { host, .. } | Self::Unreachable { host, .. } => Some(host),
+            Self::Unavailable { host, .. } | Self::Unreachable { host, .. } | Self::Silent { host, .. } => {
+                Some(host)
+            }
             _ => None,
         }
     }
