@@ -15,6 +15,7 @@ pub(crate) mod duration;
 mod field;
 mod finding;
 mod key;
+mod key_policy;
 mod parse;
 mod reference;
 mod secret;
@@ -28,6 +29,7 @@ pub use choice::{
     PubSubProvider, PullSecretNamespace, RunFormat, SignerKind, Storage, Upload,
 };
 pub use finding::{Finding, Problem};
+pub use key_policy::{KeyChoice, KeyPolicy};
 pub use parse::Parsed;
 pub use reference::reference;
 pub use secret::Secret;

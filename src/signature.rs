@@ -179,6 +179,12 @@ pub enum Error {
     /// A key that cannot be used.
     #[error(transparent)]
     Key(#[from] key::KeyError),
+    /// A namespace that `signing.key-policy` refuses.
+    #[error("no key signs for namespace {namespace}")]
+    NamespaceRefused {
+        /// The run's.
+        namespace: String,
+    },
     /// A server that signing needs: no identity token, no certificate, no log.
     #[error("{}", chain(.0.as_ref()))]
     Service(Arc<dyn Diagnose + Send + Sync>),
@@ -195,11 +201,15 @@ impl Error {
 
 impl Diagnose for Error {
     fn class(&self) -> Class {
-        self.inner().map_or(Class::Misconfigured, Diagnose::class)
+        match self {
+            Self::NamespaceRefused { .. } => Class::Permanent,
+            _ => self.inner().map_or(Class::Misconfigured, Diagnose::class),
+        }
     }
 
     fn label(&self) -> &'static str {
         match self {
+            Self::NamespaceRefused { .. } => "namespace_refused",
             Self::Refused { .. } => "signing",
             Self::NoKey { .. } | Self::KeyFile { .. } => "no_key",
             Self::Key(_) => "bad_key",
@@ -210,9 +220,15 @@ impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused { .. } | Self::KeyFile { .. } => None,
-            Self::NoKey { .. } => Some(
-                "create one with: cosign generate-key-pair k8s://tekton-chains/signing-secrets".to_owned(),
-            ),
+            Self::NoKey { place } => {
+                // A Secret has a name in a namespace, a directory begins otherwise.
+                let named = place.split_once('/').is_some_and(|(namespace, _)| !namespace.is_empty());
+                let secret = if named { place } else { "tekton-chains/signing-secrets" };
+                Some(format!("create one with: cosign generate-key-pair k8s://{secret}"))
+            }
+            Self::NamespaceRefused { namespace } => Some(format!(
+                "signing.key-policy refuses {namespace}: name a Secret for it there, if its runs are to be signed"
+            )),
             Self::Key(error) => Some(error.remedy().to_owned()),
             Self::Service(error) => error.hint(),
         }
@@ -222,6 +238,9 @@ impl Diagnose for Error {
         match self {
             Self::NoKey { place } => Some(About { kind: "Secret", name: place.clone() }),
             Self::Service(error) => error.about(),
+            Self::NamespaceRefused { namespace } => {
+                Some(About { kind: "Namespace", name: namespace.clone() })
+            }
             Self::Refused { .. } | Self::KeyFile { .. } | Self::Key(_) => None,
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::key_policy::KeyPolicy;
 use super::{
     Artifact, BuildType, ControllerCredentials, Encoding, Finalizers, Fulcio, GrafeasStorage, ImageFormat,
     Kms, OciStorage, Provenance, Refresh, Registry, RunFormat, Secret, SignerKind, Signing, Storage,
@@ -113,7 +114,7 @@ impl Default for Signing {
             retry_window: Duration::from_hours(24),
             finalizers: Finalizers::Running,
             concurrency: 16,
-            key_policy: None,
+            key_policy: KeyPolicy::default(),
         }
     }
 }

@@ -185,7 +185,7 @@ pub(super) static SECTIONS: &[Section] = &[
         Key::own("signing.concurrency", &Count(|c| &mut c.signing.concurrency, 1..=256),
             "How many runs are worked on at the same time."),
         Key::own("signing.key-policy", &Any(|c| &mut c.signing.key_policy),
-            "Which key signs for which namespace.").later(),
+            "Which key signs for which namespace; one that nothing fits signs with `signing-secrets`."),
     ] },
     Section { title: "Selection", keys: &[
         Key::chains("filter.managed-by", &Any(|c| &mut c.managed_by),

@@ -158,7 +158,7 @@ mod tests {
         ("signing.retry-window", "24h", "30s", Rejects("30")),
         ("signing.finalizers", "running", "never", Rejects("always")),
         ("signing.concurrency", "16", "32", Rejects("0")),
-        ("signing.key-policy", "", "team-a", Bad::None),
+        ("signing.key-policy", "", "team-a=team-a-key,*=refuse", Rejects("team-a")),
         ("filter.managed-by", "", "a.example/one,b.example/two", Bad::None),
         ("selection.label-selector", "", "team=a,env in (x, y)", Rejects("team in x")),
         ("selection.max-age", "", "1h30m", Rejects("2 days")),

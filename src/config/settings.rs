@@ -12,6 +12,7 @@ use super::choice::{
     BuildType, ControllerCredentials, Encoding, Finalizers, NoMatch, Outcomes, PubSubProvider,
     PullSecretNamespace, Upload,
 };
+use super::key_policy::KeyPolicy;
 use super::secret::Secret;
 use super::selector::LabelSelector;
 use crate::artifact::image::Repository;
@@ -184,7 +185,7 @@ pub struct Signing {
     /// How many runs are worked on at the same time.
     pub concurrency: usize,
     /// Which key signs for which namespace.
-    pub key_policy: Option<String>,
+    pub key_policy: KeyPolicy,
 }
 
 /// What is signed.

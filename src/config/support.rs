@@ -43,15 +43,8 @@ impl Config {
             .filter(|storage| !storage.in_this_build())
             .map(|storage| (format!("artifacts.{name}.storage"), storage.as_str()))
             .chain(by_signer)
-            .chain(self.of_every_artifact())
             .map(|(key, value)| missing(&key, value, FAILS))
             .collect()
-    }
-
-    /// Settings that concern whatever is signed.
-    fn of_every_artifact(&self) -> impl Iterator<Item = (String, &str)> {
-        let keys = self.signing.key_policy.as_deref().map(|policy| ("signing.key-policy".into(), policy));
-        keys.into_iter()
     }
 
     /// Keys that are set to something other than their default and that nothing reads yet.
@@ -121,13 +114,6 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_key_policy_fails_rather_than_being_left_out() {
-        let policy = config(&[("signing.key-policy", "x")]);
-        let expected = ("signing.key-policy".to_owned(), Some("x".to_owned()));
-        assert_eq!(failing(&policy, ArtifactKind::TaskRun), [expected]);
-    }
-
-    #[test]
     fn every_other_key_of_a_later_build_is_reported_and_fails_nothing() {
         let idle = config(&[
             ("storage.gcs.bucket", "b"),
@@ -143,8 +129,9 @@ mod tests {
 
     #[test]
     fn what_fails_artifacts_is_reported_once_and_first() {
-        let config = config(&[("signing.key-policy", "x"), ("builder.id", "x"), ("storage.gcs.bucket", "b")]);
+        let config =
+            config(&[("artifacts.taskrun.storage", "gcs"), ("builder.id", "x"), ("storage.gcs.bucket", "b")]);
         let keys: Vec<_> = config.unsupported().into_iter().map(|finding| finding.key).collect();
-        assert_eq!(keys, ["signing.key-policy", "storage.gcs.bucket"]);
+        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.gcs.bucket"]);
     }
 }

@@ -141,7 +141,8 @@ fn stations(run: &CompletedRun, settings: &Settings, session: &Arc<Session>, riv
     stores.push(Arc::new(Annotations::of(annotations)));
     let stamps_envelopes = settings.config.storage.oci.keeps_tags();
     let index = Arc::new(oci::Indexes(Arc::clone(session)));
-    Stations { signers: settings.signers(), logs, stamps_envelopes, stores, index }
+    let signers = settings.signers(&run.run().metadata().namespace);
+    Stations { signers, logs, stamps_envelopes, stores, index }
 }
 
 impl Context {

@@ -7,6 +7,7 @@
 mod clouds;
 mod keys;
 pub(super) mod notice;
+mod policy_keys;
 mod registries;
 mod servers;
 
@@ -24,11 +25,12 @@ use tokio_util::sync::CancellationToken;
 use self::clouds::Clouds;
 use self::keys::KeyFiles;
 pub use self::keys::{KeySource, key_directory};
+use self::policy_keys::{Keys, PolicyKeys};
 use self::registries::{DockerFiles, RegistryFile, refusal};
 use self::servers::{Built, Servers};
 use super::runs::said;
 use crate::client::registry::Registry;
-use crate::config::Config;
+use crate::config::{Config, KeyChoice};
 use crate::credential::agent::Lent;
 use crate::credential::cloud;
 use crate::credential::files::FileError;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub config: Arc<Config>,
     /// The keys, or why there are none.
     keys: Result<KeyRing, Arc<signature::Error>>,
+    /// The keys that `signing.key-policy` names.
+    policy_keys: Arc<Keys>,
     /// The servers that signing needs.
     servers: Built,
     /// The registry configuration file.
@@ -63,9 +67,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What signs one run.
-    pub fn signers(&self) -> Result<Vec<Arc<dyn Signer>>, Arc<signature::Error>> {
-        self.servers.as_ref().map_err(Arc::clone)?.signers(&self.keys)
+    /// What signs one run of a namespace.
+    pub fn signers(&self, namespace: &str) -> Result<Vec<Arc<dyn Signer>>, Arc<signature::Error>> {
+        let servers = self.servers.as_ref().map_err(Arc::clone)?;
+        let unread = |name: &str| signature::Error::NoKey { place: name.to_owned() };
+        match self.config.signing.key_policy.of(namespace) {
+            KeyChoice::Default => servers.signers(&self.keys),
+            KeyChoice::Refuse => {
+                Err(Arc::new(signature::Error::NamespaceRefused { namespace: namespace.to_owned() }))
+            }
+            KeyChoice::Secret(name) => match self.policy_keys.get(name) {
+                Some(keys) => servers.signers(keys),
+                None => servers.signers(&Err(Arc::new(unread(name)))),
+            },
+        }
     }
 
     /// What records the signatures of a run with these annotations.
@@ -74,12 +89,13 @@ impl Settings {
     }
 
     fn with(mut self, change: Change) -> Self {
-        let Change { config, keys, servers, registries, files, clouds } = change;
+        let Change { config, keys, policy_keys, servers, registries, files, clouds } = change;
         self.config = config.unwrap_or(self.config);
         self.registries = registries.unwrap_or(self.registries);
         self.files = files.map_or(self.files, Arc::new);
         self.clouds = clouds.unwrap_or(self.clouds);
         self.servers = servers.unwrap_or(self.servers);
+        self.policy_keys = policy_keys.map_or(self.policy_keys, Arc::new);
         match keys {
             // Keys that cannot be imported do not replace keys that can.
             Some(Err(_)) if self.keys.is_ok() => {}
@@ -95,6 +111,7 @@ impl Settings {
 struct Change {
     config: Option<Arc<Config>>,
     keys: Option<Result<KeyRing, Arc<signature::Error>>>,
+    policy_keys: Option<Keys>,
     servers: Option<Built>,
     registries: Option<Arc<RegistryConfig>>,
     files: Option<Lent>,
@@ -104,7 +121,10 @@ struct Change {
 impl Change {
     fn is_none(&self) -> bool {
         let kept = self.config.is_none() && self.keys.is_none() && self.servers.is_none();
-        kept && self.registries.is_none() && self.files.is_none() && self.clouds.is_none()
+        kept && self.policy_keys.is_none()
+            && self.registries.is_none()
+            && self.files.is_none()
+            && self.clouds.is_none()
     }
 }
 
@@ -147,6 +167,7 @@ pub struct Follower {
     namespace: String,
     config_map: String,
     keys: KeyFiles,
+    policy_keys: PolicyKeys,
     registries: RegistryFile,
     docker: DockerFiles,
     clouds: Clouds,
@@ -167,6 +188,7 @@ impl Follower {
         let Process { keys, proxies, surroundings, clouds, identities } = process;
         Self {
             keys: KeyFiles::new(client.clone(), keys),
+            policy_keys: PolicyKeys::new(client.clone(), namespace),
             client,
             namespace: namespace.to_owned(),
             config_map: config_map.to_owned(),
@@ -194,7 +216,18 @@ impl Follower {
                 let servers = servers.unwrap_or_else(|| Err(Arc::new(self.keys.none())));
                 let files = Arc::new(self.docker.changed().await.unwrap_or_default());
                 let clouds = self.clouds.changed(&config, &registries).unwrap_or_default();
-                return Some(Settings { config, keys, servers, registries, files, clouds, generation: 1 });
+                let policy_keys = Arc::new(self.policy_keys.changed(&config).await.unwrap_or_default());
+                let generation = 1;
+                return Some(Settings {
+                    config,
+                    keys,
+                    policy_keys,
+                    servers,
+                    registries,
+                    files,
+                    clouds,
+                    generation,
+                });
             }
             tokio::select! { () = stop.cancelled() => return None, () = tokio::time::sleep(EVERY) => {} }
         }
@@ -235,10 +268,11 @@ impl Follower {
             read => read.and_then(Result::ok).map(Arc::new),
         };
         let keys = self.keys.changed(current).await;
+        let policy_keys = self.policy_keys.changed(current).await;
         let in_force = registries.as_ref().unwrap_or(&last.registries);
         let clouds = self.clouds.changed(current, in_force);
         let servers = self.servers.changed(current, in_force).await;
-        Change { keys, servers, files: self.docker.changed().await, clouds, config, registries }
+        Change { keys, policy_keys, servers, files: self.docker.changed().await, clouds, config, registries }
     }
 
     async fn announce(&self, error: &FileError) {
