@@ -86,7 +86,7 @@ fn take_up(subject: Subject, entries: &Entries) -> Option<Notice> {
         },
         Subject::LeaderElection => {
             let own =
-                "replicas share the work by Leases of their own, renewed every 2 s and given up after 15 s";
+                "replicas share the work by Leases of their own, renewed every 2 s and given up after 10 s";
             unused(entries, |_, _| true, "LeaderElectionUnused", own)
         }
         Subject::Observability => {
