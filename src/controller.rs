@@ -40,6 +40,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::client::http::{Observer, Service};
 use crate::client::registry::{self, Registry};
 use crate::credential::kubernetes::Cluster;
 use crate::tekton::Kind;
@@ -143,6 +144,8 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
             reporter: Reporter::new(client.clone(), metrics),
             consultations,
         });
+        let told = Arc::clone(&context.reporter.metrics);
+        registry.clients().circuits().observe(observer(told));
         edge.spawn(outage::probe(Arc::clone(&queue), registry, settings.clone(), stop.clone()));
         let left_alone = Arc::clone(&context.left_alone);
         let (pending, seen) = (Arc::clone(&queue), Arc::clone(&ready));
@@ -155,6 +158,20 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     edge.wait().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Counts requests to other servers.
+fn observer(metrics: Arc<Metrics>) -> Observer {
+    Box::new(move |service, host, took| {
+        let service = match service {
+            Service::Registry => "registry",
+            Service::Token => "token",
+            Service::Fulcio => "fulcio",
+            Service::Log => "log",
+            Service::Timestamp => "timestamp",
+        };
+        metrics.work.asked(service, host, took);
+    })
 }
 
 /// Watches from the moment that this replica counts among those which share the work.

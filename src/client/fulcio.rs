@@ -36,7 +36,7 @@ pub use error::Error;
 use self::issuers::Issuers;
 use self::wire::Question;
 use super::answer;
-use super::http::{Circuits, Clients, Transport, body};
+use super::http::{Circuits, Clients, Service, Transport, body};
 use super::retry_after::retry_after;
 use crate::credential::Credential;
 use crate::identity::token::{IdentityToken, UnverifiedClaims};
@@ -196,7 +196,7 @@ impl Fulcio {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
-        let entered = self.circuits.enter(&self.origin(), std::time::Instant::now());
+        let entered = self.circuits.enter(Service::Fulcio, &self.origin(), std::time::Instant::now());
         let passage = entered.map_err(|silent| self.away(silent))?;
         passage.told(request.send().await).map_err(|error| self.away(error.without_url()))
     }

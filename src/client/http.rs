@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 
 pub use cause::cause;
-pub use circuit::{Circuits, Passage, Silent, is_away};
+pub use circuit::{Circuits, Observer, Passage, Service, Silent, is_away};
 pub use clients::{Clients, SetupError};
 pub use resolver::{ForbiddenAddress, admit};
 pub use transport::Transport;

@@ -16,7 +16,7 @@ use url::Url;
 pub use error::{Error, Kind};
 
 use super::answer;
-use super::http::{Circuits, Clients, Transport, admit, body};
+use super::http::{Circuits, Clients, Service, Transport, admit, body};
 use super::retry_after::retry_after;
 use crate::credential::Credential;
 
@@ -88,8 +88,12 @@ impl Endpoint {
     }
 
     async fn send(&self, request: RequestBuilder, limit: usize, now: Timestamp) -> Result<Answer, Error> {
-        let passage =
-            self.circuits.enter(&self.origin(), Instant::now()).map_err(|silent| self.away(silent))?;
+        let service = match self.kind {
+            Kind::Rekor => Service::Log,
+            Kind::Timestamp => Service::Timestamp,
+        };
+        let entered = self.circuits.enter(service, &self.origin(), Instant::now());
+        let passage = entered.map_err(|silent| self.away(silent))?;
         let response = passage.told(request.send().await).map_err(|error| self.away(error.without_url()))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = body(response, limit).await.map_err(|error| self.away(error))?;

@@ -32,7 +32,7 @@ mod trial;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::client::http::{Clients, Transport};
+use crate::client::http::{Clients, Service, Transport};
 use crate::credential::registry_config::RegistryConfig;
 
 pub use content::{Pushed, StoredManifest};
@@ -94,7 +94,7 @@ impl Registry {
 
     async fn server_answers(&self, origin: &str, config: &RegistryConfig) -> bool {
         let Ok(client) = self.0.clients.of(&Transport::to(origin, config)) else { return false };
-        let passage = self.0.clients.circuits().probe(origin, Instant::now());
+        let passage = self.0.clients.circuits().probe(Service::Registry, origin, Instant::now());
         let answers = client.get(origin).send().await.is_ok();
         if answers {
             passage.answered()

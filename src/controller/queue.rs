@@ -64,6 +64,43 @@ pub enum Next {
     Children(BTreeSet<String>, Duration),
 }
 
+/// What is pending, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Completed while somebody watched, and how long ago the oldest came.
+    pub fresh: (usize, Duration),
+    /// There before, and how long ago the oldest came.
+    pub backlog: (usize, Duration),
+    /// They wait for a host.
+    pub host: usize,
+    /// They wait for their TaskRuns.
+    pub children: usize,
+    /// They wait for their next attempt.
+    pub retry: usize,
+    /// They wait for their turn, or are being worked on.
+    pub turn: usize,
+    /// Hosts that are away.
+    pub hosts_away: usize,
+}
+
+impl Census {
+    fn count(&mut self, task: &Task, now: Instant) {
+        let (number, oldest) = match task.lane {
+            Lane::Fresh => &mut self.fresh,
+            Lane::Backlog => &mut self.backlog,
+        };
+        *number += 1;
+        *oldest = now.saturating_duration_since(task.came).max(*oldest);
+        let class = match task.place {
+            Place::Queued | Place::Working { .. } => &mut self.turn,
+            Place::Later if task.host.is_some() => &mut self.host,
+            Place::Later if !task.children.is_empty() => &mut self.children,
+            Place::Later => &mut self.retry,
+        };
+        *class += 1;
+    }
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Queue {
@@ -94,7 +131,8 @@ impl Queue {
         }
         let (since, due, children) = (None, None, BTreeSet::new());
         let (place, host, reopened) = (Place::Queued, None, false);
-        let task = Task { lane, place, body, attempts: 0, since, due, children, host, reopened };
+        let came = now;
+        let task = Task { lane, place, body, attempts: 0, came, since, due, children, host, reopened };
         state.tasks.insert(key.clone(), task);
         state.lane(lane).push_back(key);
         drop(state);
@@ -212,7 +250,7 @@ impl Queue {
         let mut state = self.state();
         for key in keys {
             match state.tasks.get(key).map(|task| task.place) {
-                None => state.reopen(key),
+                None => state.reopen(key, now),
                 Some(Place::Later) => {}
                 Some(Place::Queued | Place::Working { .. }) => continue,
             }
@@ -231,6 +269,16 @@ impl Queue {
     pub fn close(&self) {
         self.state().closed = true;
         self.changed.notify_one();
+    }
+
+    /// What is pending now, counted.
+    pub fn census(&self, now: Instant) -> Census {
+        let state = self.state();
+        let mut census = Census { hosts_away: state.awaiting.len(), ..Census::default() };
+        for task in state.tasks.values() {
+            census.count(task, now);
+        }
+        census
     }
 
     /// Runs that are pending, by lane.

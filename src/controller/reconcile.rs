@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
@@ -106,6 +107,7 @@ async fn sign(
         Ok(run) => run,
         Err(error) => return ctx.mark_unreadable(&job.key, head, &error).await,
     };
+    let began = Instant::now();
     let children = match ctx.runs.children(&job.key, &run).await {
         Err(error) if error.is_unreadable_child() => {
             return ctx.mark_unreadable(&job.key, head, &error).await;
@@ -126,10 +128,13 @@ async fn sign(
     let session = Arc::new(ctx.session(&completed, settings, job.attempts > 0));
     let rivals = ctx.roster.borrow().as_ref().is_none_or(|members| members.count() > 1);
     let stations = stations(&completed, settings, &session, rivals);
+    let read = Instant::now();
     let outcome = flow::sign(&completed, &settings.config, &stations, Timestamp::now()).await;
+    let signed = Instant::now();
     Reporter::credentials(&job.key, &session.reports().await);
     let until = super::consulted::remembered_until(&outcome, head.completed_at());
     let next = ctx.conclude(job, head, &completed, outcome, settings).await?;
+    ctx.reporter.took([read - began, signed - read, signed.elapsed()]);
     ctx.consultations.note(&job.key, &session.consulted(), &next, until);
     Ok(next)
 }
@@ -205,7 +210,10 @@ impl Context {
         self.reporter.attempted(&job.key, &outcome, &summary, completed).await;
         self.reporter.absent(&job.key, &run.absent()).await;
         Ok(match verdict {
-            Some(Verdict::Retry(next)) => next,
+            Some(Verdict::Retry(next)) => {
+                self.reporter.repeated(&outcome);
+                next
+            }
             Some(Verdict::GiveUp(_)) | None => Next::Done,
         })
     }

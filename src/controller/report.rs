@@ -4,6 +4,7 @@
 mod event;
 mod summary;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ const API_PAUSES: [u64; 5] = [1, 2, 5, 15, 30];
 /// See the module.
 pub(super) struct Reporter {
     events: Events,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Reporter {
@@ -71,6 +72,21 @@ impl Reporter {
                 self.events.publish(key, "SigningGivenUp", &text, "").await;
             }
             None => {}
+        }
+    }
+
+    /// How long an attempt took to read children, to sign and store, and to record.
+    pub(super) fn took(&self, [read, sign, record]: [Duration; 3]) {
+        for (stage, took) in [("read", read), ("sign", sign), ("record", record)] {
+            self.metrics.work.stage(stage, took);
+        }
+    }
+
+    /// Another attempt follows.
+    pub(super) fn repeated(&self, outcome: &Outcome) {
+        let causes: BTreeSet<&'static str> = outcome.failures().map(Diagnose::label).collect();
+        for error_type in causes {
+            self.metrics.work.retries.get_or_create(&Cause { error_type }).inc();
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -12,8 +13,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use super::queue::{Lane, Queue};
+use super::queue::{Census, Queue};
 use super::readiness::Readiness;
+use crate::telemetry::metrics::work::WaitLabel;
 use crate::telemetry::metrics::{LaneLabel, LaneValue, Metrics};
 
 /// The listeners, open before anything else starts, so that a port in use is found at once.
@@ -47,10 +49,7 @@ impl Endpoints {
             .route("/readyz", readyz.clone())
             .route("/readiness", readyz);
         let text = get(move || async move {
-            for (value, lane) in [(LaneValue::fresh, Lane::Fresh), (LaneValue::backlog, Lane::Backlog)] {
-                let depth = i64::try_from(queue.depth(lane)).unwrap_or(i64::MAX);
-                metrics.pending.get_or_create(&LaneLabel { lane: value }).set(depth);
-            }
+            tell(&metrics, &queue.census(Instant::now()));
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.text())
         });
         let served = tokio::join!(
@@ -63,6 +62,26 @@ impl Endpoints {
             }
         }
     }
+}
+
+/// What is pending now, as metrics.
+fn tell(metrics: &Metrics, census: &Census) {
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    for (lane, (number, oldest)) in [(LaneValue::fresh, census.fresh), (LaneValue::backlog, census.backlog)] {
+        let (label, seconds) = (LaneLabel { lane }, i64::try_from(oldest.as_secs()).unwrap_or(i64::MAX));
+        metrics.pending.get_or_create(&label).set(count(number));
+        metrics.work.oldest.get_or_create(&label).set(seconds);
+    }
+    let waits = [
+        ("host", census.host),
+        ("taskruns", census.children),
+        ("retry", census.retry),
+        ("turn", census.turn),
+    ];
+    for (reason, number) in waits {
+        metrics.work.waiting.get_or_create(&WaitLabel { reason }).set(count(number));
+    }
+    metrics.work.hosts_away.set(count(census.hosts_away));
 }
 
 /// Listens, and says where; `option` is what sets the address.

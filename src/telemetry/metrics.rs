@@ -1,7 +1,8 @@
 //! Every metric and label, declared here and nowhere else. Names that Chains has keep its names (specification
-//! §2.8); the others begin with `hallmark_`. Labels take values out of closed sets only.
+//! §2.8); the others begin with `hallmark_`. Labels take values out of closed sets only, or bounded ones.
 
 pub mod refresh;
+pub mod work;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::tekton::Kind;
 use refresh::RefreshMetrics;
+use work::WorkMetrics;
 
 /// Counters that Chains has for each kind of run.
 #[derive(Default, Clone)]
@@ -67,6 +69,8 @@ pub struct Metrics {
     pub marked_failed: Counter,
     /// Version of the settings in force.
     pub settings_generation: Gauge<i64>,
+    /// What waits, for what, and how long everything takes.
+    pub work: WorkMetrics,
     /// Pull secrets that are kept fresh.
     pub refresh: RefreshMetrics,
 }
@@ -82,6 +86,7 @@ impl Default for Metrics {
             completion_to_mark: Histogram::new(buckets),
             marked_failed: Counter::default(),
             settings_generation: Gauge::default(),
+            work: WorkMetrics::default(),
             refresh: RefreshMetrics::default(),
         };
         metrics.register();
@@ -145,6 +150,7 @@ impl Metrics {
             "Version of configuration and keys in force",
             self.settings_generation.clone(),
         );
+        self.work.register(registry);
         self.refresh.register(registry);
     }
 }

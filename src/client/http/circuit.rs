@@ -20,7 +20,8 @@
 //! back as soon as a probe is answered, and none is lost.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::cause::cause;
@@ -40,8 +41,38 @@ const HELD_UP: Duration = Duration::from_millis(500);
 const CAPACITY: usize = 1024;
 
 /// The circuits of a process.
-#[derive(Debug, Clone, Default)]
-pub struct Circuits(Arc<Mutex<State>>);
+#[derive(Clone, Default)]
+pub struct Circuits(Arc<Shared>);
+
+/// What a host is asked as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// Images and signatures.
+    Registry,
+    /// Tokens for a registry.
+    Token,
+    /// Certificates.
+    Fulcio,
+    /// Entries of a transparency log.
+    Log,
+    /// Signed times.
+    Timestamp,
+}
+
+/// Hears of every request that was answered or failed, and how long it took.
+pub type Observer = Box<dyn Fn(Service, &str, Duration) + Send + Sync>;
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    observer: OnceLock<Observer>,
+}
+
+impl fmt::Debug for Circuits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Circuits").field(&*self.state()).finish()
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -75,13 +106,15 @@ pub struct Silent;
 #[must_use]
 pub struct Passage {
     circuits: Circuits,
+    service: Service,
     host: String,
     number: u64,
+    since: Instant,
 }
 
 impl Circuits {
     /// Before a request to `host`.
-    pub fn enter(&self, host: &str, now: Instant) -> Result<Passage, Silent> {
+    pub fn enter(&self, service: Service, host: &str, now: Instant) -> Result<Passage, Silent> {
         let mut state = self.state();
         let number = state.next(host);
         if let Some(circuit) = state.hosts.get_mut(host) {
@@ -91,11 +124,11 @@ impl Circuits {
             circuit.waiting.insert(number, now);
         }
         drop(state);
-        Ok(Passage { circuits: self.clone(), host: host.to_owned(), number })
+        Ok(self.passage(service, host, number, now))
     }
 
     /// Before a request that is to find out whether `host` is back: always admitted.
-    pub fn probe(&self, host: &str, now: Instant) -> Passage {
+    pub fn probe(&self, service: Service, host: &str, now: Instant) -> Passage {
         let mut state = self.state();
         let number = state.next(host);
         if let Some(circuit) = state.hosts.get_mut(host) {
@@ -105,7 +138,16 @@ impl Circuits {
             }
         }
         drop(state);
-        Passage { circuits: self.clone(), host: host.to_owned(), number }
+        self.passage(service, host, number, now)
+    }
+
+    fn passage(&self, service: Service, host: &str, number: u64, since: Instant) -> Passage {
+        Passage { circuits: self.clone(), service, host: host.to_owned(), number, since }
+    }
+
+    /// From now on `observer` hears of every request; the first one that is set stays.
+    pub fn observe(&self, observer: Observer) {
+        let _ = self.0.observer.set(observer);
     }
 
     /// How many requests are held up by hosts that answer nobody.
@@ -115,7 +157,7 @@ impl Circuits {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,12 +215,20 @@ impl Circuit {
 impl Passage {
     /// The host answered, whatever it said.
     pub fn answered(self) {
+        self.observe();
         self.end(|circuit, _| (circuit.broken, circuit.answered) = (None, Some(Instant::now())));
     }
 
     /// The host was not reached, or did not answer in time.
     pub fn failed(self) {
+        self.observe();
         self.end(|circuit, number| circuit.failed(number, Instant::now()));
+    }
+
+    fn observe(&self) {
+        if let Some(observer) = self.circuits.0.observer.get() {
+            observer(self.service, &self.host, self.since.elapsed());
+        }
     }
 
     /// Tells how a request went. A connection that was refused by its check, or that broke off, was answered in its way
@@ -234,76 +284,95 @@ mod tests {
     #[test]
     fn a_host_that_cannot_be_reached_is_asked_by_one_at_a_time_after_growing_pauses() {
         let (circuits, start) = (Circuits::default(), Instant::now());
-        circuits.enter(HOST, start).unwrap().failed();
-        assert!(circuits.enter(HOST, start).is_err(), "the pause is not over");
-        assert!(circuits.enter("other.test", start).is_ok(), "another host");
-        let probe = circuits.enter(HOST, after(start, 2)).unwrap();
-        assert!(circuits.enter(HOST, after(start, 60)).is_err(), "one probe at a time");
+        circuits.enter(Service::Registry, HOST, start).unwrap().failed();
+        assert!(circuits.enter(Service::Registry, HOST, start).is_err(), "the pause is not over");
+        assert!(circuits.enter(Service::Registry, "other.test", start).is_ok(), "another host");
+        let probe = circuits.enter(Service::Registry, HOST, after(start, 2)).unwrap();
+        assert!(circuits.enter(Service::Registry, HOST, after(start, 60)).is_err(), "one probe at a time");
         probe.failed();
-        assert!(circuits.enter(HOST, after(start, 1)).is_err(), "the pause has doubled");
+        assert!(circuits.enter(Service::Registry, HOST, after(start, 1)).is_err(), "the pause has doubled");
         for _ in 0..8 {
-            circuits.enter(HOST, after(start, 60)).unwrap().failed();
+            circuits.enter(Service::Registry, HOST, after(start, 60)).unwrap().failed();
         }
-        assert!(circuits.enter(HOST, after(start, 11)).is_ok(), "never longer than ten seconds");
+        assert!(
+            circuits.enter(Service::Registry, HOST, after(start, 11)).is_ok(),
+            "never longer than ten seconds"
+        );
     }
 
     #[test]
     fn any_answer_closes_the_circuit() {
         let (circuits, start) = (Circuits::default(), Instant::now());
-        let slow = circuits.enter(HOST, start).unwrap();
-        circuits.enter(HOST, start).unwrap().failed();
-        assert!(circuits.enter(HOST, start).is_err());
+        let slow = circuits.enter(Service::Registry, HOST, start).unwrap();
+        circuits.enter(Service::Registry, HOST, start).unwrap().failed();
+        assert!(circuits.enter(Service::Registry, HOST, start).is_err());
         slow.answered();
-        assert!(circuits.enter(HOST, start).is_ok());
+        assert!(circuits.enter(Service::Registry, HOST, start).is_ok());
     }
 
     #[test]
     fn a_probe_that_is_given_up_leaves_its_place_to_the_next() {
         let (circuits, start) = (Circuits::default(), Instant::now());
-        circuits.enter(HOST, start).unwrap().failed();
-        drop(circuits.enter(HOST, after(start, 2)).unwrap());
-        assert!(circuits.enter(HOST, after(start, 2)).is_ok());
+        circuits.enter(Service::Registry, HOST, start).unwrap().failed();
+        drop(circuits.enter(Service::Registry, HOST, after(start, 2)).unwrap());
+        assert!(circuits.enter(Service::Registry, HOST, after(start, 2)).is_ok());
     }
 
     #[test]
     fn many_that_wait_in_vain_for_two_seconds_let_nobody_else_in() {
         let (circuits, start) = (Circuits::default(), Instant::now());
-        let waiting: Vec<_> = (0..MANY).map(|_| circuits.enter(HOST, start).unwrap()).collect();
-        assert!(circuits.enter(HOST, after(start, 1)).is_ok(), "a host may take a second");
-        assert!(circuits.enter(HOST, after(start, 3)).is_err());
-        drop(circuits.probe(HOST, after(start, 3)));
+        let waiting: Vec<_> =
+            (0..MANY).map(|_| circuits.enter(Service::Registry, HOST, start).unwrap()).collect();
+        assert!(circuits.enter(Service::Registry, HOST, after(start, 1)).is_ok(), "a host may take a second");
+        assert!(circuits.enter(Service::Registry, HOST, after(start, 3)).is_err());
+        drop(circuits.probe(Service::Registry, HOST, after(start, 3)));
         drop(waiting);
-        assert!(circuits.enter(HOST, after(start, 3)).is_ok(), "nobody waits any more");
+        assert!(circuits.enter(Service::Registry, HOST, after(start, 3)).is_ok(), "nobody waits any more");
     }
 
     #[test]
     fn one_slow_request_keeps_nobody_out_for_a_while_and_neither_do_many_that_are_answered() {
         let (circuits, start) = (Circuits::default(), Instant::now());
-        let _slow = circuits.enter(HOST, start).unwrap();
-        assert!(circuits.enter(HOST, after(start, 9)).is_ok());
-        assert!(circuits.enter(HOST, after(start, 11)).is_err());
+        let _slow = circuits.enter(Service::Registry, HOST, start).unwrap();
+        assert!(circuits.enter(Service::Registry, HOST, after(start, 9)).is_ok());
+        assert!(circuits.enter(Service::Registry, HOST, after(start, 11)).is_err());
         let busy = Circuits::default();
-        let _many: Vec<_> = (0..MANY).map(|_| busy.enter(HOST, start).unwrap()).collect();
-        busy.enter(HOST, start).unwrap().answered();
-        assert!(busy.enter(HOST, Instant::now() + MANY_WAIT / 2).is_ok());
+        let _many: Vec<_> = (0..MANY).map(|_| busy.enter(Service::Registry, HOST, start).unwrap()).collect();
+        busy.enter(Service::Registry, HOST, start).unwrap().answered();
+        assert!(busy.enter(Service::Registry, HOST, Instant::now() + MANY_WAIT / 2).is_ok());
     }
 
     #[test]
     fn those_that_wait_for_a_silent_host_are_held_up_and_no_others() {
         let (circuits, start) = (Circuits::default(), Instant::now());
-        let _silent: Vec<_> = (0..3).map(|_| circuits.enter(HOST, start).unwrap()).collect();
-        let _young = circuits.enter("other.test", after(start, 1)).unwrap();
+        let _silent: Vec<_> =
+            (0..3).map(|_| circuits.enter(Service::Registry, HOST, start).unwrap()).collect();
+        let _young = circuits.enter(Service::Registry, "other.test", after(start, 1)).unwrap();
         assert_eq!((circuits.held_up(start), circuits.held_up(after(start, 1))), (0, 3));
     }
 
     #[test]
     fn hosts_are_forgotten_when_there_are_too_many_and_those_that_are_away_are_not() {
         let (circuits, now) = (Circuits::default(), Instant::now());
-        circuits.enter(HOST, now).unwrap().failed();
+        circuits.enter(Service::Registry, HOST, now).unwrap().failed();
         for number in 0..CAPACITY * 2 {
-            circuits.enter(&format!("host-{number}"), now).unwrap().answered();
+            circuits.enter(Service::Registry, &format!("host-{number}"), now).unwrap().answered();
         }
         assert!(circuits.state().hosts.len() <= CAPACITY);
-        assert!(circuits.enter(HOST, now).is_err());
+        assert!(circuits.enter(Service::Registry, HOST, now).is_err());
+    }
+
+    #[test]
+    fn whoever_observes_hears_of_every_request_that_was_answered_or_failed() {
+        let (circuits, now) = (Circuits::default(), Instant::now());
+        let heard: Arc<Mutex<Vec<(Service, String)>>> = Arc::default();
+        let hears = Arc::clone(&heard);
+        let observer = move |service, host: &str, _| hears.lock().unwrap().push((service, host.to_owned()));
+        circuits.observe(Box::new(observer));
+        circuits.enter(Service::Token, HOST, now).unwrap().answered();
+        drop(circuits.enter(Service::Log, HOST, now).unwrap());
+        circuits.enter(Service::Fulcio, HOST, now).unwrap().failed();
+        let host = || HOST.to_owned();
+        assert_eq!(*heard.lock().unwrap(), [(Service::Token, host()), (Service::Fulcio, host())]);
     }
 }

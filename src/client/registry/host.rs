@@ -20,7 +20,7 @@ use url::Url;
 use super::error::Error;
 use super::transport::{Request, Wire, is_away, silent};
 use crate::client::challenge::Challenge;
-use crate::client::http::{Passage, Transport, cause};
+use crate::client::http::{Passage, Service, Transport, cause};
 use crate::credential::registry_config::Trust;
 
 /// How long https may take to answer before plain http, where that is allowed, is believed.
@@ -81,7 +81,7 @@ impl Host {
         if let Some(known) = self.remembered().clone() {
             return Ok(known);
         }
-        let entered = wire.clients.circuits().enter(&self.name, Instant::now());
+        let entered = wire.clients.circuits().enter(Service::Registry, &self.name, Instant::now());
         let passage =
             entered.map_err(|_| silent(format!("reach registry {}", self.name), self.name.clone()))?;
         let _asking = self.asking.lock().await;
@@ -93,7 +93,7 @@ impl Host {
 
     /// Asks the host anew, whatever is known and whether or not it is away: for probes.
     pub(super) async fn look(&self, wire: Wire<'_>) -> Result<(), Error> {
-        let passage = wire.clients.circuits().probe(&self.name, Instant::now());
+        let passage = wire.clients.circuits().probe(Service::Registry, &self.name, Instant::now());
         self.learn(wire, passage).await.map(|_| ())
     }
 

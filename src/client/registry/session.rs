@@ -4,18 +4,16 @@
 //! The keychain is a future that is not awaited before a registry challenges: a run whose registry wants no
 //! credentials costs no read of any Secret.
 
+mod authorization;
 mod turn;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use ::http::StatusCode;
 use futures::future::{BoxFuture, Shared as SharedFuture};
-use jiff::Timestamp;
 use reqwest::Response;
 use tokio::sync::Mutex as AsyncMutex;
-use url::Url;
 
 pub(super) use self::turn::fetched;
 use super::content::said;
@@ -23,14 +21,14 @@ use super::error::Error;
 use super::host::{Host, Known, is_loopback};
 use super::round::another;
 use super::route::Routes;
-use super::tokens::{Held, TokenKey};
+use super::tokens::TokenKey;
 use super::transport::{Request, Wire};
 use super::trial::{Refusal, Standing, Trial};
 use super::{Registry, TagLock};
 use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
-use crate::client::http::{self, Passage};
-use crate::client::token::{self, Scope, TokenError, TokenRequest};
+use crate::client::http;
+use crate::client::token::{Scope, TokenError};
 use crate::config::{Config, Registry as Settings};
 use crate::credential::registry_config::RegistryConfig;
 use crate::credential::{Candidate, Consulted, Credential, Keychain};
@@ -233,47 +231,6 @@ impl Session {
             challenges = asked;
         }
         Ok(Answer::Refused(Refusal::default()))
-    }
-
-    async fn authorize(
-        &self,
-        target: &Target,
-        candidate: &Candidate,
-        host: &Host,
-        challenges: &[Challenge],
-        key: &TokenKey,
-    ) -> Result<Result<Held, TokenError>, Error> {
-        let (known, now) = (self.known(host).await?, Timestamp::now());
-        let request = TokenRequest {
-            challenges,
-            registry: target.repository.registry(),
-            registry_is_plain_http: known.base.scheme() == "http",
-            registry_address: known.address,
-            scopes: &[scope_of(target)],
-            credential: &candidate.credential,
-            password_grant: self.settings.oauth_password_grant.contains(target.repository.registry()),
-        };
-        let (wire, tokens) = (self.wire(), &self.registry.0.tokens);
-        if let Some(held) = tokens.remembered(key, now) {
-            return Ok(Ok(held));
-        }
-        let service = token::service(&request);
-        let entered = service.map(|host| match wire.clients.circuits().enter(&host, Instant::now()) {
-            Ok(passage) => Ok(passage),
-            Err(source) => Err(TokenError::Silent { host, source }),
-        });
-        let passage = match entered.transpose() {
-            Ok(passage) => passage,
-            Err(silent) => return Ok(Err(silent)),
-        };
-        let dial = |realm: &Url, from| wire.realm_client(realm, &known.base, from);
-        let obtained = tokens.obtain(key.clone(), now, token::exchange(&dial, &request, now)).await;
-        match &obtained {
-            Err(error) if error.is_away() => passage.map(Passage::failed),
-            Err(TokenError::Unreachable { .. }) => None,
-            _ => passage.map(Passage::answered),
-        };
-        Ok(obtained)
     }
 
     fn wire(&self) -> Wire<'_> {

@@ -14,7 +14,7 @@ use url::Url;
 use super::error::Error;
 use super::route::Routes;
 use crate::client::address::AddressClass;
-use crate::client::http::{self as dial, Clients, ForbiddenAddress, Passage, SetupError, Silent};
+use crate::client::http::{self as dial, Clients, ForbiddenAddress, Passage, Service, SetupError, Silent};
 use crate::client::retry_after::retry_after;
 use crate::credential::registry_config::Trust;
 
@@ -102,12 +102,16 @@ impl Wire<'_> {
         let passage = self.enter(request, url)?;
         let response = match sent.body(request.body.clone()).send().await {
             Ok(response) => {
-                passage.map(Passage::answered);
+                if let Some(passage) = passage {
+                    passage.answered();
+                }
                 response
             }
             Err(error) => {
                 let error = unreachable_host(&request.action, url, error);
-                passage.filter(|_| is_away(&error)).map(Passage::failed);
+                if let Some(passage) = passage.filter(|_| is_away(&error)) {
+                    passage.failed();
+                }
                 return Err(error);
             }
         };
@@ -133,7 +137,7 @@ impl Wire<'_> {
             return Ok(None);
         }
         let host = host_of(url);
-        match self.clients.circuits().enter(&host, Instant::now()) {
+        match self.clients.circuits().enter(Service::Registry, &host, Instant::now()) {
             Ok(passage) => Ok(Some(passage)),
             Err(Silent) => Err(silent(request.action.clone(), host)),
         }

@@ -36,6 +36,8 @@ pub(super) struct Task {
     pub(super) place: Place,
     pub(super) body: Option<Bytes>,
     pub(super) attempts: u32,
+    /// When it was first offered.
+    pub(super) came: Instant,
     pub(super) since: Option<Instant>,
     pub(super) due: Option<Due>,
     /// TaskRuns that it waits for.
@@ -125,10 +127,11 @@ impl State {
     }
 
     /// It was tried before, so everything is read anew.
-    pub(super) fn reopen(&mut self, key: &RunKey) {
+    pub(super) fn reopen(&mut self, key: &RunKey, came: Instant) {
         let (lane, place) = (Lane::Backlog, Place::Later);
         let (since, due, children, host) = (None, None, BTreeSet::new(), None);
-        let task = Task { lane, place, body: None, attempts: 1, since, due, children, host, reopened: true };
+        let (body, attempts, reopened) = (None, 1, true);
+        let task = Task { lane, place, body, attempts, came, since, due, children, host, reopened };
         self.tasks.insert(key.clone(), task);
     }
 

@@ -240,3 +240,33 @@ async fn what_is_queued_or_worked_on_is_not_woken() {
     queue.wake(&[key("queued")].into(), || Duration::ZERO, Instant::now());
     assert_eq!(taken_now(&queue).await, None);
 }
+
+#[tokio::test]
+async fn the_census_tells_what_is_pending_by_age_and_by_what_it_waits_for() {
+    let (queue, start) = (Queue::default(), Instant::now());
+    let later = |seconds| start + Duration::from_secs(seconds);
+    for (number, name) in ["away", "parent", "again", "working"].into_iter().enumerate() {
+        queue.offer(key(name), Lane::Fresh, None, later(number as u64));
+    }
+    queue.offer(key("old"), Lane::Backlog, None, later(4));
+    let hour = Duration::from_hours(1);
+    for next in [
+        Next::Host("registry".into(), hour),
+        Next::Children(BTreeSet::from(["child".to_owned()]), hour),
+        Next::After(hour),
+    ] {
+        let taken = queue.next().await.unwrap().key;
+        queue.finished(&taken, next, start);
+    }
+    let _working = queue.next().await.unwrap();
+    let expected = Census {
+        fresh: (4, Duration::from_secs(9)),
+        backlog: (1, Duration::from_secs(5)),
+        host: 1,
+        children: 1,
+        retry: 1,
+        turn: 2,
+        hosts_away: 1,
+    };
+    assert_eq!(queue.census(later(9)), expected);
+}
