@@ -23,12 +23,39 @@ pub struct Arguments {
     /// Delay in front of the registry: round trip, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     delay: u64,
+    /// How long the row `soak` takes, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    soak: u64,
     /// How many signed runs are in the cluster for the rows that say so.
     #[arg(long, value_name = "NUMBER")]
     signed: Option<usize>,
+    /// Measures only these situations, Hallmark alone; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    pub row: Vec<Situation>,
     /// How often each program is measured.
     #[arg(long, value_name = "NUMBER")]
     rounds: Option<usize>,
+}
+
+/// What takes long, or disturbs everything else, and is measured only when it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Situation {
+    /// Old runs in the cluster, signed and unsigned, and fresh completions for a minute.
+    Backlog,
+    /// 1, 2 and 4 replicas: what each signs.
+    Replicas,
+    /// Four replicas, one of them killed every ten seconds for two minutes.
+    Chaos,
+    /// From the death of a replica to the marks of the runs that it would have signed.
+    FailOver,
+    /// A registry that takes connections and answers nothing, beside a healthy one.
+    Silent,
+    /// Ten minutes at half of the rate: memory and open files.
+    Soak,
+    /// 100, 1,000 and 10,000 runs that wait.
+    Growth,
+    /// 50,000 signed runs of 10 KiB, then 10,000 of 50 KiB.
+    Crowd,
 }
 
 /// How much of everything.
@@ -56,6 +83,11 @@ impl Arguments {
     /// How often.
     pub fn rounds(&self) -> usize {
         self.rounds.unwrap_or(if self.quick { 1 } else { 3 })
+    }
+
+    /// Seconds that a soak takes; the issue of scale asks for ten minutes.
+    pub fn soak(&self) -> Duration {
+        Duration::from_secs(self.soak)
     }
 
     /// Before the registry.

@@ -29,12 +29,39 @@ pub enum Row {
     Start,
     StartBesideSigned,
     Binary,
+    /// Of a situation that is measured only when it is asked for.
+    Of(&'static Measured),
 }
+
+/// A row of a situation: its place, name, unit and bound.
+#[derive(Debug)]
+pub struct Measured(pub u8, pub &'static str, pub &'static str, pub Must);
+
+impl Ord for Measured {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.0, self.1).cmp(&(other.0, other.1))
+    }
+}
+
+impl PartialOrd for Measured {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Measured {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Measured {}
 
 /// What has to be reached.
 #[derive(Debug, Clone, Copy)]
-enum Must {
+pub enum Must {
     AtMost(f64),
+    AtLeast(f64),
     TimesChains(f64),
     MoreThanIdle(f64),
     Nothing,
@@ -67,6 +94,7 @@ impl Row {
                 ("process start to first mark, signed runs present", "ms", AtMost(300.0))
             }
             Self::Binary => ("binary", "MB", AtMost(25.0)),
+            Self::Of(Measured(_, name, unit, must)) => (name, unit, *must),
         }
     }
 }
@@ -120,13 +148,13 @@ impl Figures {
     fn verdict(&self, row: Row) -> [String; 2] {
         let (must, ours) = (row.facts().2, self.median(row, "hallmark"));
         let bound = match must {
-            Must::AtMost(value) => Some(value),
+            Must::AtMost(value) | Must::AtLeast(value) => Some(value),
             Must::MoreThanIdle(more) => self.median(Row::Idle, "hallmark").map(|idle| idle + more),
             Must::TimesChains(times) => self.median(row, "chains").map(|peer| peer * times),
             Must::Nothing => None,
         };
         let Some((bound, ours)) = bound.zip(ours) else { return Default::default() };
-        let at_least = matches!(must, Must::TimesChains(_));
+        let at_least = matches!(must, Must::TimesChains(_) | Must::AtLeast(_));
         let reached = if at_least { ours >= bound } else { ours <= bound };
         let sign = if at_least { "at least" } else { "at most" };
         [format!("{sign} {bound:.1}"), (if reached { "yes" } else { "NO" }).to_owned()]

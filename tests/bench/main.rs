@@ -27,6 +27,7 @@ mod measure;
 mod program;
 #[path = "../core/release.rs"]
 mod release;
+mod rows;
 #[path = "../support/lib.rs"]
 mod support;
 mod world;
@@ -45,6 +46,14 @@ async fn main() {
     let world = World::start(arguments.delay()).await;
     let programs = programs(&arguments);
     let mut bench = Bench { world: &world, scale: arguments.scale(), figures: Figures::default() };
+    if !arguments.row.is_empty() {
+        let hallmark = Program::Hallmark(arguments.hallmark.clone());
+        for situation in &arguments.row {
+            eprintln!("{situation:?}");
+            rows::measure(&mut bench, &hallmark, *situation, arguments.soak()).await;
+        }
+        return report(&bench.figures, &arguments);
+    }
     for round in 1..=arguments.rounds() {
         for program in &programs {
             eprintln!("round {round}: {program:?}");
@@ -55,9 +64,13 @@ async fn main() {
         eprintln!("with {} signed runs: {program:?}", bench.scale.signed);
         bench.beside_signed_runs(program).await;
     }
-    println!("{}", bench.figures.table());
+    report(&bench.figures, &arguments);
+}
+
+fn report(figures: &Figures, arguments: &Arguments) {
+    println!("{}", figures.table());
     if let Some(file) = &arguments.out {
-        std::fs::write(file, bench.figures.json_lines()).unwrap();
+        std::fs::write(file, figures.json_lines()).unwrap();
     }
 }
 

@@ -34,6 +34,23 @@ impl Marks {
         marks.values().copied().max().unwrap()
     }
 
+    /// When the last of `count` runs was marked, or the last of all when they are fewer after `limit`.
+    pub async fn at_most(&self, count: usize, limit: Duration) -> Instant {
+        let mut seen = self.seen.clone();
+        let _ = timeout(limit, seen.wait_for(|seen| seen.len() >= count)).await;
+        self.all().values().copied().max().unwrap_or_else(Instant::now)
+    }
+
+    /// When each of those that are marked was.
+    pub fn all(&self) -> HashMap<String, Instant> {
+        self.seen.borrow().clone()
+    }
+
+    /// How many are marked.
+    pub fn count(&self) -> usize {
+        self.seen.borrow().len()
+    }
+
     /// When a run was marked.
     pub async fn of(&self, name: &str, limit: Duration) -> Instant {
         self.wait(&format!("the mark of {name}"), limit, |seen| seen.contains_key(name)).await[name]

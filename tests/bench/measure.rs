@@ -12,11 +12,11 @@ use crate::program::{Key, Program};
 use crate::world::World;
 
 /// A run that is not marked within this time ends the benchmark.
-const LIMIT: Duration = Duration::from_mins(3);
+pub const LIMIT: Duration = Duration::from_mins(3);
 /// Until a program that has nothing to do has come to rest.
 const REST: Duration = Duration::from_secs(3);
 /// Until a program has finished what follows the mark, such as removing its finalizer.
-const AFTER: Duration = Duration::from_secs(2);
+pub const AFTER: Duration = Duration::from_secs(2);
 /// Longer than a program takes to notice a new run, so that runs come one at a time.
 const PAUSE: Duration = Duration::from_millis(60);
 
@@ -28,6 +28,16 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// CPU of a program that finds nothing to do, in milliseconds.
+    pub async fn start_cost(&self, program: &Program) -> f64 {
+        let namespace = self.world.cluster.namespace("start-cost").await;
+        let running = program.start(self.world, Key::Pem, &namespace);
+        sleep(REST).await;
+        let cost = running.cpu();
+        running.stop();
+        cost
+    }
+
     /// Everything that is measured in each round.
     pub async fn round(&mut self, program: &Program) {
         self.many(program, Key::Pem, self.scale.runs).await;
@@ -150,11 +160,13 @@ impl Bench<'_> {
         self.starts(program, &namespace, Row::StartBesideSigned).await;
     }
 
-    fn add(&mut self, row: Row, program: &Program, value: f64) {
+    /// Notes a value.
+    pub fn add(&mut self, row: Row, program: &Program, value: f64) {
         self.figures.add(row, program.name(), value);
     }
 }
 
-fn milliseconds(from: Instant, to: Instant) -> f64 {
+/// The time between two moments.
+pub fn milliseconds(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64() * 1000.0
 }

@@ -73,6 +73,15 @@ impl Program {
 
     /// Starts it for the runs of one namespace.
     pub fn start(&self, world: &World, key: Key, namespace: &str) -> Running {
+        self.start_with(world, key, namespace, &[])
+    }
+
+    /// Starts one of several replicas of Hallmark.
+    pub fn replica(&self, world: &World, namespace: &str, name: &str) -> Running {
+        self.start_with(world, Key::Pem, namespace, &["--replica", name])
+    }
+
+    fn start_with(&self, world: &World, key: Key, namespace: &str, more: &[&str]) -> Running {
         let folder = tempfile::tempdir().unwrap();
         // Chains has the path of its keys compiled in; see `in_its_own_etc`.
         let keys = folder.path().join("etc/signing-secrets");
@@ -87,7 +96,7 @@ impl Program {
             }
             Self::Chains { tuned } => chains(*tuned, &folder.path().join("etc")),
         };
-        command.arg("--kubeconfig").arg(world.kubeconfig(self)).args(["--namespace", namespace]);
+        command.arg("--kubeconfig").arg(world.kubeconfig(self)).args(["--namespace", namespace]).args(more);
         command.env("HOME", folder.path()).current_dir(folder.path());
         let started = Instant::now();
         Running { started, server: Server::spawn("program", &mut command, folder.path()), _folder: folder }
@@ -163,6 +172,25 @@ impl Running {
             panic!("it has ended: {}", self.server.log_text());
         });
         kibibytes.parse::<f64>().unwrap() / 1024.0
+    }
+
+    /// How many runs its log says that it signed: which replica did is nowhere else.
+    pub fn signed(&self) -> usize {
+        self.server
+            .log_text()
+            .lines()
+            .filter(|line| line.contains("\"signed\"") || line.contains(" signed "))
+            .count()
+    }
+
+    /// Files, sockets and pipes that it has open.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.server.id())).map_or(0, Iterator::count)
+    }
+
+    /// Ends it without a word.
+    pub fn kill(self) {
+        drop(self);
     }
 
     /// Asks it to end, and waits.

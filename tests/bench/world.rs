@@ -86,6 +86,66 @@ impl World {
         namespace
     }
 
+    /// Completed runs without pods in a namespace that there is; made fast, to be many.
+    pub async fn add_completed(&self, namespace: &str, prefix: &str, count: usize, annotations: &Value) {
+        let make = async |number: usize| {
+            let status = self.completion("none").await;
+            self.put(namespace, &format!("{prefix}-{number}"), &status, annotations).await;
+        };
+        futures::stream::iter(0..count).map(make).buffer_unordered(8).collect::<()>().await;
+    }
+
+    /// Signed runs in a namespace that there is, each larger than `size` bytes.
+    pub async fn add_signed(&self, namespace: &str, count: usize, size: usize) {
+        let annotations = json!({"chains.tekton.dev/signed": "true", "example.com/notes": "n".repeat(size)});
+        let status = self.completion("signed").await;
+        let make = async |number: usize| {
+            self.put(namespace, &format!("old-{number}"), &status, &annotations).await;
+        };
+        futures::stream::iter(0..count).map(make).buffer_unordered(8).collect::<()>().await;
+    }
+
+    /// Runs that still run, made fast, and the status that each of them is to end with; from `front` instead of the
+    /// registry's own name, if there is one.
+    pub async fn add_running(&self, namespace: &str, prefix: &str, count: usize) -> Vec<(String, Value)> {
+        let make = async |number: usize| {
+            let name = format!("{prefix}-{number}");
+            self.put(namespace, &name, &Value::Null, &json!({})).await;
+            (name, self.completion("none").await)
+        };
+        futures::stream::iter(0..count).map(make).buffer_unordered(8).collect().await
+    }
+
+    /// The patch that ends a run.
+    pub fn patch(&self, status: &Value) -> (PatchParams, Patch<Value>) {
+        (PatchParams::default(), Patch::Merge(json!({"status": status})))
+    }
+
+    /// Ends runs of [`World::add_running`], all at once.
+    pub async fn end_all(&self, namespace: &str, runs: &[(String, Value)]) {
+        let end = async |(name, status): &(String, Value)| {
+            self.put(namespace, name, status, &json!({})).await;
+        };
+        futures::stream::iter(runs).map(end).buffer_unordered(8).collect::<()>().await;
+    }
+
+    /// How many signatures and statements lie beside the image of a status.
+    pub async fn layers(&self, status: &Value) -> [usize; 2] {
+        let text = |number: usize| status["results"][number]["value"].as_str().unwrap().to_owned();
+        let (repository, digest) = (text(0), text(1).replace(':', "-"));
+        let path = repository.split_once('/').unwrap().1.to_owned();
+        let count = async |suffix: &str| {
+            let url = format!("http://{}/v2/{path}/manifests/{digest}.{suffix}", self.registry.host());
+            let answer = self.http.get(url).send().await.unwrap();
+            if !answer.status().is_success() {
+                return 0;
+            }
+            let manifest: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+            manifest["layers"].as_array().map_or(0, Vec::len)
+        };
+        [count("sig").await, count("att").await]
+    }
+
     /// A run that has its pod and still runs.
     pub async fn running(&self, runs: &Api<DynamicObject>, namespace: &str, name: &str) {
         create_pod(&self.pods(namespace).await, name).await;
@@ -144,9 +204,13 @@ impl World {
         let mut run = self.template.clone();
         run["metadata"]["name"] = name.into();
         run["metadata"]["namespace"] = namespace.into();
-        run["metadata"]["uid"] = uid(self.made.fetch_add(1, Ordering::Relaxed)).into();
+        run["metadata"]["uid"] = uid(namespace, name).into();
         run["metadata"]["annotations"] = annotations.clone();
-        run["status"] = status.clone();
+        if status.is_null() {
+            run.as_object_mut().unwrap().remove("status");
+        } else {
+            run["status"] = status.clone();
+        }
         let body =
             json!({"key": STANDARD.encode(key(namespace, name)), "value": STANDARD.encode(run.to_string())});
         etcd(&self.http, self.cluster, "put", &body).await;
@@ -204,8 +268,10 @@ fn key(namespace: &str, name: &str) -> String {
     format!("/registry/tekton.dev/taskruns/{namespace}/{name}")
 }
 
-fn uid(number: usize) -> String {
-    format!("00000000-0000-4000-8000-{number:012}")
+/// The same for the same run, so that one that is written again is no other.
+fn uid(namespace: &str, name: &str) -> String {
+    let hash = digest(&format!("{namespace}/{name}"));
+    format!("00000000-0000-4000-8000-{}", &hash[hash.len() - 12..])
 }
 
 fn digest(text: &str) -> String {
