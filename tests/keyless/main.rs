@@ -22,6 +22,7 @@ mod signing;
 mod support;
 
 mod spire;
+mod spire_signing;
 mod transparency;
 
 use serde_json::json;
