@@ -125,6 +125,11 @@ pub(super) fn search_path() -> Vec<PathBuf> {
     variable("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
+/// Where the files of a TUF mirror are kept (`TUF_ROOT`), as for Chains and cosign.
+pub(super) fn trust_cache() -> Option<PathBuf> {
+    variable("TUF_ROOT").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// Where a pod finds the token of its own service account.
 const OWN_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 

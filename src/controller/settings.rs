@@ -11,6 +11,7 @@ mod registries;
 mod servers;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,6 +138,8 @@ pub struct Process {
     pub surroundings: Surroundings,
     /// Who the agent is in clouds.
     pub clouds: cloud::Surroundings,
+    /// Where the files of a TUF mirror are kept unless the ConfigMap names a place (`TUF_ROOT`).
+    pub trust_cache: Option<PathBuf>,
     /// Where identity tokens may come from.
     pub identities: identity::selection::Surroundings,
 }
@@ -164,7 +167,7 @@ impl Follower {
         process: Process,
         registry: Registry,
     ) -> Self {
-        let Process { keys, proxies, surroundings, clouds, identities } = process;
+        let Process { keys, proxies, surroundings, clouds, trust_cache, identities } = process;
         Self {
             keys: KeyFiles::new(client.clone(), keys),
             client,
@@ -173,7 +176,7 @@ impl Follower {
             registries: RegistryFile::new(proxies),
             docker: DockerFiles::new(surroundings),
             clouds: Clouds::new(clouds, registry.clone()),
-            servers: Servers::new(identities, registry),
+            servers: Servers::new(identities, registry, trust_cache),
             config_seen: None,
         }
     }

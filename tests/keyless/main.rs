@@ -24,6 +24,7 @@ mod support;
 mod spire;
 mod spire_signing;
 mod transparency;
+mod trust;
 
 use serde_json::json;
 use support::{Cluster, Finished, Fulcio, Hallmark};
