@@ -12,6 +12,8 @@
 
 pub mod ambient;
 pub mod file;
+pub mod google;
+pub mod job;
 pub mod provider;
 pub mod request;
 pub mod selection;
@@ -97,6 +99,29 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A variable of the environment cannot be used.
+    #[error("provider {provider} cannot be asked: {variable} cannot be used: {reason}")]
+    Variable {
+        /// Which source.
+        provider: Provider,
+        /// Its variable.
+        variable: &'static str,
+        /// What is wrong, without its value.
+        reason: &'static str,
+    },
+    /// The service behind a source gives no token.
+    #[error("provider {provider} gives no identity token")]
+    Service {
+        /// Which source.
+        provider: Provider,
+        /// What time can do about it.
+        class: Class,
+        /// What to do.
+        hint: Option<String>,
+        /// What it said.
+        #[source]
+        source: Cause,
+    },
     /// The configured source is none.
     #[error("signers.x509.fulcio.provider: {0}")]
     Provider(provider::UnknownProvider),
@@ -125,6 +150,7 @@ impl Diagnose for Error {
             }
             Self::File { source, .. } if source.kind() != std::io::ErrorKind::NotFound => Class::Temporary,
             Self::Request { temporary: true, .. } => Class::Temporary,
+            Self::Service { class, .. } => *class,
             _ => Class::Misconfigured,
         }
     }
@@ -137,7 +163,10 @@ impl Diagnose for Error {
             Self::WorkloadApi { .. } | Self::NotRegistered { .. } | Self::Endpoint { .. } => {
                 "identity_spiffe"
             }
-            Self::Provider(_) | Self::NoProvider { .. } | Self::Absent { .. } => "identity_provider",
+            Self::Service { .. } => "identity_service",
+            Self::Provider(_) | Self::NoProvider { .. } | Self::Absent { .. } | Self::Variable { .. } => {
+                "identity_provider"
+            }
         }
     }
 
@@ -161,7 +190,12 @@ impl Diagnose for Error {
                 "mount a projected service account token or the SPIFFE Workload API, or set signers.x509.fulcio.provider"
                     .to_owned()
             }
-            Self::Provider(_) | Self::WorkloadApi { .. } | Self::Request { .. } | Self::Absent { .. } => return None,
+            Self::Service { hint, .. } => return hint.clone(),
+            Self::Provider(_)
+            | Self::WorkloadApi { .. }
+            | Self::Request { .. }
+            | Self::Absent { .. }
+            | Self::Variable { .. } => return None,
         })
     }
 

@@ -16,6 +16,7 @@ pub mod log;
 pub mod public_key;
 pub mod services;
 pub mod signatory;
+pub mod signing_config;
 pub mod timestamp;
 pub mod trusted_root;
 pub mod verification;

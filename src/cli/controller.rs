@@ -110,6 +110,7 @@ pub async fn run(arguments: Arguments) -> Exit {
             proxies: environment::proxies(),
             surroundings: environment::surroundings(),
             clouds: environment::clouds(),
+            trust_cache: environment::trust_cache(),
             identities: environment::identities(Some(&client)),
         },
         companions: Companions {

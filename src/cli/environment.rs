@@ -3,13 +3,17 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::client::cloud::Web;
+use crate::client::registry::Registry;
 use crate::credential::files::docker::Surroundings;
-use crate::credential::registry_config::Proxies;
+use crate::credential::registry_config::{Proxies, RegistryConfig};
 use crate::credential::{Redacted, cloud};
 use crate::identity;
+use crate::identity::job::{Buildkite, Github};
 use crate::identity::request::RequestedToken;
 use crate::identity::token::IdentityToken;
 
@@ -36,12 +40,15 @@ pub(super) fn surroundings() -> Surroundings {
 
 /// Who the process is in clouds.
 pub(super) fn clouds() -> cloud::Surroundings {
+    cloud::Surroundings { aws: aws(), google: google() }
+}
+
+fn google() -> cloud::google::Variables {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-    let google = cloud::google::Variables {
+    cloud::google::Variables {
         credentials: set("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from),
         metadata_host: set("GCE_METADATA_HOST"),
-    };
-    cloud::Surroundings { aws: aws(), google }
+    }
 }
 
 fn aws() -> cloud::ecr::Variables {
@@ -118,6 +125,11 @@ pub(super) fn search_path() -> Vec<PathBuf> {
     variable("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
+/// Where the files of a TUF mirror are kept (`TUF_ROOT`), as for Chains and cosign.
+pub(super) fn trust_cache() -> Option<PathBuf> {
+    variable("TUF_ROOT").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
 /// Where a pod finds the token of its own service account.
 const OWN_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -128,14 +140,47 @@ pub(super) fn is_pod() -> bool {
 
 /// Where identity tokens may come from; `cluster` can make those of the process's own service account.
 pub(super) fn identities(cluster: Option<&kube::Client>) -> identity::selection::Surroundings {
+    identities_by(cluster, &Arc::new(RegistryConfig::of_environment(proxies())))
+}
+
+/// The same, those that are asked over the network reached as `registries` says.
+pub(super) fn identities_by(
+    cluster: Option<&kube::Client>,
+    registries: &Arc<RegistryConfig>,
+) -> identity::selection::Surroundings {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     identity::selection::Surroundings {
         token: set("SIGSTORE_ID_TOKEN").map(Zeroizing::new),
         spiffe_endpoint: set("SPIFFE_ENDPOINT_SOCKET"),
-        in_github: set("ACTIONS_ID_TOKEN_REQUEST_URL").is_some(),
-        in_buildkite: set("BUILDKITE_AGENT_ACCESS_TOKEN").is_some(),
+        github: github(),
+        buildkite: buildkite(),
+        google: identity::google::Variables {
+            credentials: google(),
+            account: set("GOOGLE_SERVICE_ACCOUNT_NAME"),
+            iam_endpoint: set("CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"),
+        },
+        on_google: is_on_google(),
+        web: Registry::new().ok().map(|registry| Web::new(registry, Arc::clone(registries))),
         account: cluster.and_then(own_account),
     }
+}
+
+fn github() -> Option<Github> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let (endpoint, access) = (set("ACTIONS_ID_TOKEN_REQUEST_URL")?, set("ACTIONS_ID_TOKEN_REQUEST_TOKEN")?);
+    Some(Github { endpoint, access: access.into() })
+}
+
+fn buildkite() -> Option<Buildkite> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let (job, access) = (set("BUILDKITE_JOB_ID")?, set("BUILDKITE_AGENT_ACCESS_TOKEN")?);
+    Some(Buildkite { endpoint: set("BUILDKITE_AGENT_ENDPOINT"), job, access: access.into() })
+}
+
+/// By the name that the firmware of its machines has, as Google's own libraries tell.
+fn is_on_google() -> bool {
+    let name = std::fs::read_to_string("/sys/class/dmi/id/product_name");
+    name.is_ok_and(|name| name.trim().starts_with("Google"))
 }
 
 /// The service account that this process runs as, by the name that its token carries.

@@ -4,14 +4,16 @@
 //! what the token claims, never the token. Only with `--fulcio` is the token shown to anybody.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use jiff::Timestamp;
 
+use super::registries::RegistryOptions;
 use super::{Exit, environment, fail, refuse};
 use crate::client::fulcio::Fulcio;
 use crate::client::http::{Clients, Transport};
-use crate::credential::registry_config::{RegistryConfig, Trust};
+use crate::credential::registry_config::RegistryConfig;
 use crate::identity::provider::Provider;
 use crate::identity::token::{IdentityToken, UnverifiedClaims};
 use crate::identity::{AUDIENCE, Error, selection};
@@ -38,6 +40,9 @@ pub struct Arguments {
     #[arg(long, value_name = "URL")]
     fulcio: Option<String>,
 
+    #[command(flatten)]
+    registries: RegistryOptions,
+
     /// The token may be sent over plain http to a host outside the cluster.
     #[arg(long, requires = "fulcio")]
     allow_http: bool,
@@ -49,7 +54,11 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(provider) => provider,
         Err(unknown) => return refuse(&unknown, Exit::Usage),
     };
-    let (provider, token) = match token(provider, &arguments).await {
+    let registries = match arguments.registries.read() {
+        Ok(registries) => registries,
+        Err(error) => return refuse(&error, Exit::Usage),
+    };
+    let (provider, token) = match token(provider, &arguments, &registries).await {
         Ok(found) => found,
         Err(error) => return fail(&error),
     };
@@ -60,16 +69,23 @@ pub async fn run(arguments: Arguments) -> Exit {
     }
     match &arguments.fulcio {
         None => Exit::Ok,
-        Some(address) => certify(address, arguments.allow_http, &token, now).await,
+        Some(address) => {
+            let transport = Transport::to(address, &registries);
+            match Fulcio::new(&Clients::default(), &transport, address, arguments.allow_http) {
+                Ok(fulcio) => certify(&fulcio, &token, now).await,
+                Err(error) => fail(&error),
+            }
+        }
     }
 }
 
 async fn token(
     provider: Option<Provider>,
     arguments: &Arguments,
+    registries: &Arc<RegistryConfig>,
 ) -> Result<(Provider, IdentityToken), Error> {
     let file = arguments.token_file.as_deref();
-    let source = selection::select(provider, file, &environment::identities(None))?;
+    let source = selection::select(provider, file, &environment::identities_by(None, registries))?;
     println!("provider     {}", source.provider());
     Ok((source.provider(), source.token(AUDIENCE).await?))
 }
@@ -94,13 +110,7 @@ fn shown(text: &str) -> String {
 }
 
 /// Has the identity certified for a key that nothing else knows.
-async fn certify(address: &str, allow_http: bool, token: &IdentityToken, now: Timestamp) -> Exit {
-    let config = RegistryConfig::of_environment(environment::proxies());
-    let transport = Transport::new(&config, Trust::System);
-    let fulcio = match Fulcio::new(&Clients::default(), &transport, address, allow_http) {
-        Ok(fulcio) => fulcio,
-        Err(error) => return fail(&error),
-    };
+async fn certify(fulcio: &Fulcio, token: &IdentityToken, now: Timestamp) -> Exit {
     let Some(key) = Key::generate("the key of this command") else {
         eprintln!("hallmark: cannot make a key");
         return Exit::Failed;

@@ -15,6 +15,7 @@
 pub mod aws;
 mod error;
 pub mod google;
+pub mod identity;
 mod said;
 
 use std::sync::Arc;
@@ -110,7 +111,7 @@ async fn ask(
 ) -> Result<Zeroizing<Vec<u8>>, Error> {
     let answered = async {
         let response = request.send().await.map_err(|error| attempt.away(error.without_url()))?;
-        if response.status() != StatusCode::OK {
+        if !matches!(response.status(), StatusCode::OK | StatusCode::CREATED) {
             return Err(refusal(attempt, response, secrets).await);
         }
         let body = body(response, LARGEST_ANSWER).await.map_err(|error| attempt.away(error))?;

@@ -77,6 +77,8 @@ impl Default for Fulcio {
             certificate_reuse: false,
             trusted_root: None,
             tuf_mirror_url: "https://tuf-repo-cdn.sigstore.dev".into(),
+            tuf_root: None,
+            tuf_cache: None,
         }
     }
 }

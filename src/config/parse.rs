@@ -138,6 +138,8 @@ mod tests {
         ("signers.x509.fulcio.provider", "", "spiffe", Bad::None),
         ("signers.x509.identity.token.file", "", "/var/run/token", Bad::None),
         ("signers.x509.tuf.mirror.url", "https://tuf-repo-cdn.sigstore.dev", "https://tuf.example", Bad::None),
+        ("signers.x509.tuf.root", "", "/etc/hallmark/root.json", Bad::None),
+        ("signers.x509.tuf.cache", "", "/var/cache/hallmark", Bad::None),
         ("signers.x509.trusted-root", "", "/etc/hallmark/trusted_root.json", Bad::None),
         ("signers.x509.fulcio.certificate-reuse", "false", "true", Warns("10m")),
         ("signers.x509.fulcio.allow-http", "false", "true", Warns("YES")),

@@ -137,6 +137,10 @@ pub struct Fulcio {
     pub trusted_root: Option<PathBuf>,
     /// Mirror of the trust root.
     pub tuf_mirror_url: String,
+    /// File with the root that trust in the mirror begins with.
+    pub tuf_root: Option<PathBuf>,
+    /// Directory in which what the mirror said is kept.
+    pub tuf_cache: Option<PathBuf>,
 }
 
 /// Settings of key management services.

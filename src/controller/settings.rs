@@ -12,6 +12,7 @@ mod registries;
 mod servers;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,6 +158,8 @@ pub struct Process {
     pub surroundings: Surroundings,
     /// Who the agent is in clouds.
     pub clouds: cloud::Surroundings,
+    /// Where the files of a TUF mirror are kept unless the ConfigMap names a place (`TUF_ROOT`).
+    pub trust_cache: Option<PathBuf>,
     /// Where identity tokens may come from.
     pub identities: identity::selection::Surroundings,
 }
@@ -185,7 +188,7 @@ impl Follower {
         process: Process,
         registry: Registry,
     ) -> Self {
-        let Process { keys, proxies, surroundings, clouds, identities } = process;
+        let Process { keys, proxies, surroundings, clouds, trust_cache, identities } = process;
         Self {
             keys: KeyFiles::new(client.clone(), keys),
             policy_keys: PolicyKeys::new(client.clone(), namespace),
@@ -195,7 +198,7 @@ impl Follower {
             registries: RegistryFile::new(proxies),
             docker: DockerFiles::new(surroundings),
             clouds: Clouds::new(clouds, registry.clone()),
-            servers: Servers::new(identities, registry),
+            servers: Servers::new(identities, registry, trust_cache),
             config_seen: None,
         }
     }

@@ -1,7 +1,7 @@
 //! The identity token that the environment holds in `SIGSTORE_ID_TOKEN` (credentials specification §9.1).
 //!
-//! The command line reads the variable; here is only its value. The tokens of GitHub Actions, Buildkite and Google
-//! Cloud belong here too and are not in this build: they are refused by name.
+//! The command line reads the variable; here is only its value. Jobs and machines that are asked for a token are in
+//! `job` and `google`.
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;

@@ -11,10 +11,13 @@ use zeroize::Zeroizing;
 
 use super::ambient::Ambient;
 use super::file::{TokenFile, USUAL_PLACE};
+use super::google::{self, GoogleToken};
+use super::job::{Buildkite, Github, Job, JobToken};
 use super::provider::{Presence, Provider, choose};
 use super::request::RequestedToken;
 use super::spiffe::{USUAL_PLACES, WorkloadApi};
 use super::{Error, TokenSource};
+use crate::client::cloud::Web;
 
 /// What the process was started with and where it runs.
 #[derive(Clone, Default)]
@@ -23,10 +26,16 @@ pub struct Surroundings {
     pub token: Option<Zeroizing<String>>,
     /// `SPIFFE_ENDPOINT_SOCKET`.
     pub spiffe_endpoint: Option<String>,
-    /// A job of GitHub Actions that may ask for tokens (`ACTIONS_ID_TOKEN_REQUEST_URL`).
-    pub in_github: bool,
-    /// A job of Buildkite (`BUILDKITE_AGENT_ACCESS_TOKEN`).
-    pub in_buildkite: bool,
+    /// A job of GitHub Actions that may ask for tokens.
+    pub github: Option<Github>,
+    /// A job of Buildkite.
+    pub buildkite: Option<Buildkite>,
+    /// Google Cloud, as far as the environment says.
+    pub google: google::Variables,
+    /// Whether this machine is one of Google Cloud.
+    pub on_google: bool,
+    /// The way to those that are asked over the network.
+    pub web: Option<Web>,
     /// The agent's own service account, where there is a cluster.
     pub account: Option<RequestedToken>,
 }
@@ -59,7 +68,13 @@ pub fn select(
     file: Option<&Path>,
     surroundings: &Surroundings,
 ) -> Result<Arc<dyn TokenSource>, Error> {
-    let choice = choose(configured, file.is_some(), |provider| presence(provider, file, surroundings))?;
+    let choice = choose(configured, file.is_some(), |provider| match provider {
+        // Whoever names it says that it is there.
+        Provider::Google if configured == Some(provider) => {
+            Presence::There("the Google metadata server".to_owned())
+        }
+        provider => presence(provider, file, surroundings),
+    })?;
     tracing::info!(provider = %choice.provider, "identity tokens come from {}", choice.reason);
     Ok(match choice.provider {
         Provider::Environment => Arc::new(Ambient::new(surroundings.token.clone().unwrap_or_default())),
@@ -70,12 +85,36 @@ pub fn select(
             Some(account) => Arc::new(account.clone()),
             None => return Err(Error::Absent { provider: Provider::Kubernetes, reason: NO_CLUSTER }),
         },
-        provider => return Err(Error::Absent { provider, reason: NOT_BUILT }),
+        provider => return asked(provider, surroundings),
+    })
+}
+
+/// The sources that are services of somebody else.
+fn asked(provider: Provider, surroundings: &Surroundings) -> Result<Arc<dyn TokenSource>, Error> {
+    let absent = |reason| Error::Absent { provider, reason };
+    let web = surroundings.web.clone().ok_or_else(|| absent("HTTP cannot be set up"))?;
+    let google = surroundings.google.clone();
+    Ok(match provider {
+        Provider::Github => {
+            let job = surroundings.github.clone().ok_or_else(|| absent(NO_GITHUB))?;
+            Arc::new(JobToken::of(Job::Github(job), web))
+        }
+        Provider::Buildkite => {
+            let job = surroundings.buildkite.clone().ok_or_else(|| absent(NO_BUILDKITE))?;
+            Arc::new(JobToken::of(Job::Buildkite(job), web))
+        }
+        Provider::GoogleImpersonate => {
+            let account = google.account.clone().ok_or_else(|| absent(NO_ACCOUNT))?;
+            Arc::new(GoogleToken::of_account(google, account, web))
+        }
+        _ => Arc::new(GoogleToken::of_machine(google, web)),
     })
 }
 
 const NO_CLUSTER: &str = "there is no cluster to ask";
-const NOT_BUILT: &str = "it is not in this build";
+const NO_GITHUB: &str = "this is no job of GitHub Actions that may ask for a token";
+const NO_BUILDKITE: &str = "this is no job of Buildkite";
+const NO_ACCOUNT: &str = "GOOGLE_SERVICE_ACCOUNT_NAME is not set";
 
 fn presence(provider: Provider, file: Option<&Path>, surroundings: &Surroundings) -> Presence {
     let there_if = |place: Option<String>, absent| place.map_or(Presence::Absent(absent), Presence::There);
@@ -99,11 +138,20 @@ fn presence(provider: Provider, file: Option<&Path>, surroundings: &Surroundings
         Provider::Kubernetes => {
             there_if(surroundings.account.as_ref().map(|_| "the API server".to_owned()), NO_CLUSTER)
         }
-        Provider::Github if surroundings.in_github => Presence::Absent(NOT_BUILT),
-        Provider::Buildkite if surroundings.in_buildkite => Presence::Absent(NOT_BUILT),
-        Provider::Github => Presence::Absent("this is no job of GitHub Actions that may ask for a token"),
-        Provider::Buildkite => Presence::Absent("this is no job of Buildkite"),
-        Provider::Google | Provider::GoogleImpersonate => Presence::Absent(NOT_BUILT),
+        Provider::Github => {
+            there_if(surroundings.github.as_ref().map(|_| "GitHub Actions".to_owned()), NO_GITHUB)
+        }
+        Provider::Buildkite => {
+            there_if(surroundings.buildkite.as_ref().map(|_| "Buildkite's agent".to_owned()), NO_BUILDKITE)
+        }
+        Provider::Google => {
+            let there = surroundings.on_google || surroundings.google.credentials.metadata_host.is_some();
+            there_if(
+                there.then(|| "the Google metadata server".to_owned()),
+                "this is no machine of Google Cloud",
+            )
+        }
+        Provider::GoogleImpersonate => there_if(surroundings.google.account.clone(), NO_ACCOUNT),
     }
 }
 
@@ -153,22 +201,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_this_build_is_refused_by_name_and_never_replaced() {
-        let jobs = Surroundings {
-            in_github: true,
-            in_buildkite: true,
-            token: Some(Zeroizing::new("t".into())),
-            ..Surroundings::default()
-        };
-        for missing in [Provider::Github, Provider::Buildkite, Provider::Google, Provider::GoogleImpersonate]
-        {
-            let error = provider(Some(missing), None, &jobs).unwrap_err();
-            assert_eq!(
-                error,
-                format!("provider {missing} is configured but not there: it is not in this build")
-            );
+    fn a_job_is_taken_where_there_is_one_and_a_configured_one_that_is_not_there_is_never_replaced() {
+        let job = Github { endpoint: "https://github.test/".into(), access: "canary".into() };
+        let web = Web::new(crate::client::registry::Registry::new().unwrap(), Arc::default());
+        let github = Surroundings { github: Some(job), web: Some(web), ..Surroundings::default() };
+        assert_eq!(provider(None, None, &github), Ok(Provider::Github));
+        let tokened = Surroundings { token: Some(Zeroizing::new("t".into())), ..github.clone() };
+        assert_eq!(provider(None, None, &tokened), Ok(Provider::Environment));
+        assert_eq!(provider(Some(Provider::Github), None, &tokened), Ok(Provider::Github));
+        assert_eq!(provider(Some(Provider::Google), None, &tokened), Ok(Provider::Google));
+        for (missing, reason) in [
+            (Provider::Buildkite, NO_BUILDKITE),
+            (Provider::GoogleImpersonate, NO_ACCOUNT),
+            (Provider::Kubernetes, NO_CLUSTER),
+        ] {
+            let error = provider(Some(missing), None, &tokened).unwrap_err();
+            assert_eq!(error, format!("provider {missing} is configured but not there: {reason}"));
         }
-        assert!(provider(Some(Provider::Kubernetes), None, &jobs).unwrap_err().contains("no cluster"));
     }
 
     #[test]

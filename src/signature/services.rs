@@ -2,20 +2,23 @@
 //! has them. The controller and the command line both sign through this.
 //!
 //! Guarantees: a server that cannot be used as it is configured fails everything that is to be signed, and is never
-//! left out; each is reached as the table of its name in the registry configuration file says, if there is one.
+//! left out; each is reached as the table of its name in the registry configuration file says, if there is one. A
+//! server that a key of the configuration names is taken before those of a SigningConfig.
+
+pub mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::sources::{Found, names_fulcio, names_log};
 use super::key::keyring::KeyRing;
 use super::keyless::Keyless;
 use super::log::Log;
-use super::trusted_root::TrustedRoot;
 use super::{Error, Signer};
 use crate::client::http::{Clients, Transport};
 use crate::client::rekor::Rekor;
 use crate::client::timestamp::TimestampAuthority;
-use crate::config::{Config, Upload};
+use crate::config::{self, Config, Upload};
 use crate::credential::registry_config::RegistryConfig;
 use crate::error::Diagnose;
 use crate::identity::selection::Surroundings;
@@ -24,33 +27,43 @@ use crate::signature::entry::Version;
 /// The servers.
 pub struct Services {
     keyless: Option<Arc<Keyless>>,
-    transparency: Option<(Upload, Arc<dyn Log>)>,
-    timestamps: Option<Arc<dyn Log>>,
+    upload: Upload,
+    transparency: Vec<Arc<dyn Log>>,
+    timestamps: Vec<Arc<dyn Log>>,
+    /// Logs of a SigningConfig that nothing is written to.
+    unused: bool,
 }
 
 impl Services {
-    /// As `config` has them. `root` is the operator's own trust root.
+    /// As `config` has them, and as what was `found` beside it says.
     pub fn of(
         config: &Config,
         registries: &RegistryConfig,
         clients: &Clients,
         identities: Surroundings,
-        root: Option<&Arc<TrustedRoot>>,
+        found: &Found,
     ) -> Result<Self, Error> {
-        let fulcio = &config.signers.fulcio;
+        let chosen = found.chosen.as_ref();
+        let fulcio = fulcio(config, found);
         let keyless =
-            fulcio.enabled.then(|| Keyless::of(fulcio, registries, clients, identities, root.cloned()));
+            fulcio.enabled.then(|| Keyless::of(&fulcio, registries, clients, identities, found.root.clone()));
         let keyless = keyless.transpose()?.map(Arc::new);
-        let transparency = match config.transparency.upload {
-            Upload::Off => None,
-            upload => Some((upload, rekor(config, registries, clients, root)?)),
+        let upload = config.transparency.upload;
+        let transparency = match upload {
+            Upload::Off => Vec::new(),
+            _ => rekors(config, registries, clients, found)?,
         };
-        let timestamps = config.timestamp_url.as_deref().map(|url| {
+        let named = config.timestamp_url.iter().collect::<Vec<_>>();
+        let listed =
+            chosen.filter(|_| named.is_empty()).map(|chosen| chosen.timestamps.iter()).into_iter().flatten();
+        let timestamps = named.into_iter().chain(listed).map(|url| {
             let transport = Transport::to(url, registries);
-            TimestampAuthority::new(clients, &transport, url, root.cloned()).map_err(unusable)
+            let authority = TimestampAuthority::new(clients, &transport, url, found.root.clone());
+            Ok(Arc::new(authority.map_err(unusable)?) as Arc<dyn Log>)
         });
-        let timestamps = timestamps.transpose()?.map(|authority| Arc::new(authority) as Arc<dyn Log>);
-        Ok(Self { keyless, transparency, timestamps })
+        let timestamps = timestamps.collect::<Result<_, Error>>()?;
+        let unused = upload == Upload::Off && chosen.is_some_and(|chosen| !chosen.logs.is_empty());
+        Ok(Self { keyless, upload, transparency, timestamps, unused })
     }
 
     /// What signs one run: keys, unless it is signed without.
@@ -63,16 +76,17 @@ impl Services {
 
     /// What records the signatures of a run with these annotations.
     pub fn logs(&self, annotations: &BTreeMap<String, String>) -> Vec<Arc<dyn Log>> {
-        let transparency = self.transparency.iter().filter(|(upload, _)| upload.applies(annotations));
-        transparency.map(|(_, log)| Arc::clone(log)).chain(self.timestamps.clone()).collect()
+        let transparency = self.transparency.iter().filter(|_| self.upload.applies(annotations));
+        transparency.chain(&self.timestamps).map(Arc::clone).collect()
     }
 
     /// What a person should know about the servers in use.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let transparency = self.transparency.iter().map(|(_, log)| log);
-        let unproven = (self.keyless.is_some() && self.transparency.is_none() && self.timestamps.is_none())
+        let unproven = (self.keyless.is_some() && self.transparency.is_empty() && self.timestamps.is_empty())
             .then(|| UNPROVEN.to_owned());
-        transparency.chain(&self.timestamps).filter_map(|log| log.warning()).chain(unproven)
+        let unused = self.unused.then(|| UNUSED.to_owned());
+        let logs = self.transparency.iter().chain(&self.timestamps);
+        logs.filter_map(|log| log.warning()).chain(unproven).chain(unused)
     }
 }
 
@@ -80,17 +94,38 @@ impl Services {
 const UNPROVEN: &str = "certificates without a log and without timestamps: nobody can verify a signature after its \
      certificate has expired; set transparency.enabled or timestamp.url";
 
-fn rekor(
+const UNUSED: &str =
+    "the SigningConfig lists transparency logs, and transparency.enabled is off: nothing is written to them";
+
+/// The settings of the configuration, with the Fulcio of the SigningConfig where they name none.
+fn fulcio(config: &Config, found: &Found) -> config::Fulcio {
+    let listed = found.chosen.as_ref().and_then(|chosen| chosen.fulcio.clone());
+    let settings = config.signers.fulcio.clone();
+    match listed.filter(|_| !names_fulcio(config)) {
+        Some(address) => config::Fulcio { address, ..settings },
+        None => settings,
+    }
+}
+
+/// The log of the configuration, else those of the SigningConfig, else the default.
+fn rekors(
     config: &Config,
     registries: &RegistryConfig,
     clients: &Clients,
-    root: Option<&Arc<TrustedRoot>>,
-) -> Result<Arc<dyn Log>, Error> {
+    found: &Found,
+) -> Result<Vec<Arc<dyn Log>>, Error> {
     let settings = &config.transparency;
-    let version = if settings.version == 2 { Version::V2 } else { Version::V1 };
-    let transport = Transport::to(&settings.url, registries);
-    let rekor = Rekor::new(clients, &transport, &settings.url, version, root.cloned()).map_err(unusable)?;
-    Ok(Arc::new(rekor))
+    let listed = found.chosen.as_ref().filter(|_| !names_log(config));
+    let logs = listed.map_or_else(
+        || vec![(settings.url.clone(), if settings.version == 2 { Version::V2 } else { Version::V1 })],
+        |chosen| chosen.logs.clone(),
+    );
+    let rekor = |(url, version): (String, Version)| {
+        let transport = Transport::to(&url, registries);
+        let rekor = Rekor::new(clients, &transport, &url, version, found.root.clone()).map_err(unusable)?;
+        Ok(Arc::new(rekor) as Arc<dyn Log>)
+    };
+    logs.into_iter().map(rekor).collect()
 }
 
 fn unusable(error: impl Diagnose + Send + Sync + 'static) -> Error {

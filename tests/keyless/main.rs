@@ -22,7 +22,9 @@ mod signing;
 mod support;
 
 mod spire;
+mod spire_signing;
 mod transparency;
+mod trust;
 
 use serde_json::json;
 use support::{Cluster, Finished, Fulcio, Hallmark};

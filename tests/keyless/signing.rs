@@ -10,7 +10,7 @@ use crate::agent::{Agent, SOON, repository};
 use crate::anybody_may_read_the_keys_of_the_issuer;
 use crate::support::{
     Access, Completion, Cosign, Crane, Door, Finished, Fulcio, Hallmark, Identity, Layout, OfflineCosign,
-    Passage, PlainRegistry, PushedImage, RekorTiles, TimestampServer, eventually,
+    Passage, PlainRegistry, PushedImage, RekorTiles, TimestampServer, TufRepository, eventually,
 };
 
 const NAME: &str = "https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/tekton-chains-controller";
@@ -239,6 +239,66 @@ async fn bundles_with_log_entry_and_timestamp_are_accepted_by_cosign_offline() {
     judge("https://kubernetes.io/namespaces/x/serviceaccounts/y", Layout::Bundles).await.failed();
     let entry = keyless.agent.annotations("app").await["chains.tekton.dev/transparency"].clone();
     assert!(entry.starts_with(&format!("{}?logIndex=", witnesses.rekor.url)), "{entry}");
+}
+
+#[tokio::test]
+async fn services_of_a_signing_config_and_the_trust_root_of_a_mirror_sign_what_cosign_accepts() {
+    let keyless = Keyless::prepare("chosen", &[]).await;
+    let witnesses = Witnesses::start(&keyless.fulcio).await;
+    let (cosign, mirror) = (OfflineCosign::new(), TufRepository::start().await);
+    mirror.publish(&witnesses.root, 1).await;
+    let service = |url: &str, version: u32, operator: &str, more: &str| {
+        format!("url={url},api-version={version},start-time=2024-01-01T00:00:00Z,operator={operator}{more}")
+    };
+    // Beside the real ones: one whose time is over, one of an older version by the same operator, one of tomorrow.
+    let (nobody, over) = ("http://127.0.0.1:1", ",end-time=2024-02-01T00:00:00Z");
+    let services = [
+        ("fulcio", service(nobody, 1, "earlier.test", over)),
+        ("fulcio", service(&keyless.door.url, 1, "hallmark.test", "")),
+        ("rekor", service(nobody, 1, "hallmark.test", "")),
+        ("rekor", service(&witnesses.rekor.url, 2, "hallmark.test", "")),
+        ("rekor", service(nobody, 9, "tomorrow.test", "")),
+        ("tsa", service(nobody, 1, "earlier.test", over)),
+        ("tsa", service(&witnesses.timestamps.url, 1, "hallmark.test", "")),
+    ];
+    let chosen = cosign.signing_config(&services).await;
+    let (cache, token, first) = (tempfile::tempdir().unwrap(), keyless.token_file(), mirror.first_root());
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (chosen, cache, first) = (text(&chosen), text(cache.path()), text(&first));
+    keyless
+        .agent
+        .configure(&[
+            ("artifacts.taskrun.storage", "oci"),
+            ("storage.oci.also-bundle", "true"),
+            ("signers.x509.fulcio.enabled", "true"),
+            ("signers.x509.identity.token.file", &token),
+            ("signers.x509.tuf.mirror.url", &mirror.url),
+            ("signers.x509.tuf.root", &first),
+            ("signers.x509.tuf.cache", &cache),
+            ("transparency.enabled", "true"),
+            ("transparency.signing-config", &chosen),
+        ])
+        .await;
+    let hallmark = keyless.agent.start().await;
+    let image = keyless.build("app").await;
+    assert_eq!(keyless.agent.mark("app", SOON).await, "true");
+    let issuer = keyless.agent.cluster.issuer();
+    let who = Identity { root: &witnesses.root, name: NAME, issuer: &issuer };
+    let judge = Cosign::new(&keyless.access());
+    let (signature, attestation) = judge.verify_witnessed(&who, Layout::Bundles, &image.by_digest()).await;
+    signature.succeeded();
+    attestation.succeeded();
+    let entry = keyless.agent.annotations("app").await["chains.tekton.dev/transparency"].clone();
+    assert!(entry.starts_with(&format!("{}?logIndex=", witnesses.rekor.url)), "{entry}");
+
+    // A certificate that the mirror's root does not know is refused before anything is stored.
+    let (strangers, other) = (Fulcio::start(keyless.agent.cluster).await, OfflineCosign::new());
+    mirror.publish(&other.trusted_root(&[trusting(&strangers)]).await, 2).await;
+    hallmark.terminate();
+    let _hallmark = keyless.agent.start().await;
+    let image = keyless.build("refused").await;
+    keyless.waits_because("refused", &["Fulcio"]).await;
+    assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0);
 }
 
 /// Fulcio, as the maker of a trust root takes it.

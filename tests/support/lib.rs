@@ -15,6 +15,7 @@
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
+//! | [`TufRepository`] | a TUF repository made by python-tuf, and its faults |
 //! | [`OfflineCosign`] | cosign without a registry: trust roots, bundles in files |
 //! | [`Pod`] | a root with the mounts of a pod, for the binary under test |
 //! | [`Hallmark`] | the binary under test |
@@ -41,6 +42,7 @@ mod rekor_tiles;
 mod spire;
 mod timestamp;
 mod token_server;
+mod tuf;
 
 pub use binary::binary;
 pub use cluster::{Cluster, Completion};
@@ -61,6 +63,7 @@ pub use rekor_tiles::RekorTiles;
 pub use spire::Spire;
 pub use timestamp::TimestampServer;
 pub use token_server::{Asked, TokenUser};
+pub use tuf::TufRepository;
 
 use std::path::{Path, PathBuf};
 

@@ -43,6 +43,18 @@ impl OfflineCosign {
         file
     }
 
+    /// A SigningConfig of these services alone, each as `--fulcio`, `--rekor` and `--tsa` take them.
+    pub async fn signing_config(&self, services: &[(&str, String)]) -> PathBuf {
+        let file = self.home.path().join("signing-config.json");
+        let mut command = self.command(&["signing-config", "create"]);
+        for (service, specification) in services {
+            command.arg(format!("--{service}={specification}"));
+        }
+        command.args(["--rekor-config=ANY", "--tsa-config=EXACT:1", "--out"]).arg(&file);
+        run(command).await.succeeded();
+        file
+    }
+
     /// Judges a bundle with an attestation about something with this SHA-256 digest.
     pub async fn verify_attestation(
         &self,

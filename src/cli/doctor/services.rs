@@ -20,7 +20,7 @@ use crate::identity::token::IdentityToken;
 use crate::signature::entry::Version;
 use crate::signature::key::Key;
 use crate::signature::services::Services;
-use crate::signature::trusted_root::file::TrustFile;
+use crate::signature::services::sources::Sources;
 
 /// The servers that the configuration names.
 pub(super) struct Servers<'a> {
@@ -112,19 +112,25 @@ impl<'a> Servers<'a> {
 
     /// The trust root, which is a file of the pod, and what the servers together leave unproven.
     async fn trust(&self, findings: &mut Findings) {
-        let root = match &self.config.signers.fulcio.trusted_root {
-            None => None,
-            Some(_) if !self.visit.inside => {
-                let found = "the file of signers.x509.trusted-root is in the pod only";
-                return findings.add(Finding::unchecked("trust root", found).remedy("run doctor in the pod"));
-            }
-            Some(file) => match TrustFile::default().current(file).await {
-                Ok(root) => Some(root),
-                Err(error) => return findings.add(Finding::of("trust root", &error)),
-            },
+        let (fulcio, transparency) = (&self.config.signers.fulcio, &self.config.transparency);
+        let in_the_pod = [
+            (fulcio.trusted_root.as_ref(), "signers.x509.trusted-root"),
+            (fulcio.tuf_root.as_ref(), "signers.x509.tuf.root"),
+            (transparency.signing_config.as_ref(), "transparency.signing-config"),
+        ];
+        let unseen = in_the_pod.iter().find(|(file, _)| file.is_some() && !self.visit.inside);
+        if let Some((_, key)) = unseen {
+            let found = format!("the file of {key} is in the pod only");
+            return findings.add(Finding::unchecked("trust root", found).remedy("run doctor in the pod"));
+        }
+        let mut sources = Sources::default();
+        let found = sources.current(self.config, self.registries, &self.clients, Timestamp::now()).await;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return findings.add(Finding::of("trust root", &error)),
         };
         let identities = environment::identities(None);
-        match Services::of(self.config, self.registries, &self.clients, identities, root.as_ref()) {
+        match Services::of(self.config, self.registries, &self.clients, identities, &found) {
             Ok(services) => {
                 for warning in services.warnings() {
                     findings.add(Finding::warning("trust root", warning));

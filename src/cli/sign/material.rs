@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use crate::cli::environment;
 use crate::client::http::Clients;
@@ -17,7 +18,7 @@ use crate::credential::registry_config::RegistryConfig;
 use crate::signature::key::keyring::KeyRing;
 use crate::signature::log::Log;
 use crate::signature::services::Services;
-use crate::signature::trusted_root::file::TrustFile;
+use crate::signature::services::sources::Sources;
 use crate::signature::{Error, Signer};
 
 /// The options.
@@ -125,12 +126,10 @@ impl MaterialOptions {
 }
 
 async fn services(config: &Config, registries: &RegistryConfig) -> Result<Services, Error> {
-    let root = match &config.signers.fulcio.trusted_root {
-        Some(file) => Some(TrustFile::default().current(file).await),
-        None => None,
-    };
-    let root = root.transpose().map_err(|error| Error::Service(Arc::new(error)))?;
-    Services::of(config, registries, &Clients::default(), environment::identities(None), root.as_ref())
+    let clients = Clients::default();
+    let mut sources = Sources::new(environment::trust_cache());
+    let found = sources.current(config, registries, &clients, Timestamp::now()).await?;
+    Services::of(config, registries, &clients, environment::identities(None), &found)
 }
 
 /// A single file is taken as the Secret's file of its kind, told by its content.

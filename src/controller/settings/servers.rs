@@ -1,8 +1,12 @@
 //! Keeps the servers that signing needs in step with the settings: made anew when what they are made of changes, and
 //! kept with what they know otherwise.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use crate::client::cloud::Web;
 use crate::client::registry::Registry;
 use crate::config::{Config, Fulcio, Transparency};
 use crate::credential::registry_config::RegistryConfig;
@@ -10,8 +14,9 @@ use crate::error::Diagnose as _;
 use crate::identity::selection::Surroundings;
 use crate::signature::Error;
 use crate::signature::services::Services;
+use crate::signature::services::sources::{Found, Sources};
+use crate::signature::signing_config::SigningConfig;
 use crate::signature::trusted_root::TrustedRoot;
-use crate::signature::trusted_root::file::TrustFile;
 
 /// The servers, or why they cannot be used.
 pub(super) type Built = Result<Arc<Services>, Arc<Error>>;
@@ -22,6 +27,7 @@ struct Plan {
     fulcio: Fulcio,
     transparency: Transparency,
     timestamps: Option<String>,
+    chosen: Option<SigningConfig>,
     registries: Arc<RegistryConfig>,
 }
 
@@ -29,13 +35,13 @@ struct Plan {
 pub(super) struct Servers {
     identities: Surroundings,
     registry: Registry,
-    trust: TrustFile,
+    sources: Sources,
     last: Option<(Plan, Option<Arc<TrustedRoot>>, Built)>,
 }
 
 impl Servers {
-    pub(super) fn new(identities: Surroundings, registry: Registry) -> Self {
-        Self { identities, registry, trust: TrustFile::default(), last: None }
+    pub(super) fn new(identities: Surroundings, registry: Registry, trust_cache: Option<PathBuf>) -> Self {
+        Self { identities, registry, sources: Sources::new(trust_cache), last: None }
     }
 
     /// The servers of `config`; `None` when they are those of before.
@@ -44,34 +50,33 @@ impl Servers {
         config: &Config,
         registries: &Arc<RegistryConfig>,
     ) -> Option<Built> {
+        let clients = self.registry.clients();
+        let found = self.sources.current(config, registries, clients, Timestamp::now()).await;
+        let Found { root, chosen } = found.as_ref().ok().cloned().unwrap_or_default();
         let plan = Plan {
             fulcio: config.signers.fulcio.clone(),
             transparency: config.transparency.clone(),
             timestamps: config.timestamp_url.clone(),
+            chosen,
             registries: Arc::clone(registries),
         };
-        let root = match &config.signers.fulcio.trusted_root {
-            None => Ok(None),
-            Some(file) => self.trust.current(file).await.map(Some),
-        };
-        let trusted = root.as_ref().ok().cloned().flatten();
         if let Some((last, with, built)) = &self.last
             && *last == plan
-            && same(with.as_ref(), trusted.as_ref())
-            && (built.is_err() || root.is_ok())
+            && same(with.as_ref(), root.as_ref())
+            && (built.is_err() || found.is_ok())
         {
             return None;
         }
-        let (clients, identities) = (self.registry.clients(), self.identities.clone());
-        let built = root
-            .map_err(|error| Error::Service(Arc::new(error)))
-            .and_then(|root| Services::of(config, registries, clients, identities, root.as_ref()));
+        // Jobs and machines are asked as the registry configuration file says, as every other server is.
+        let web = Web::new(self.registry.clone(), Arc::clone(registries));
+        let identities = Surroundings { web: Some(web), ..self.identities.clone() };
+        let built = found.and_then(|found| Services::of(config, registries, clients, identities, &found));
         let built = built.map(Arc::new).map_err(Arc::new);
         match &built {
             Ok(services) => services.warnings().for_each(|warning| tracing::warn!("{warning}")),
             Err(error) => tracing::error!(hint = error.hint(), "nothing can be signed: {error}"),
         }
-        self.last = Some((plan, trusted, built.clone()));
+        self.last = Some((plan, root, built.clone()));
         Some(built)
     }
 }

@@ -94,21 +94,21 @@ impl Google {
     }
 
     pub(super) async fn credential(&self, registry: &str, now: Timestamp) -> Result<Granted, Failure> {
-        let token = match &self.variables.credentials {
-            Some(path) => self.of_document(&file(VARIABLE, path).await?, now).await?,
-            None => self.of_machine(registry, now).await?,
-        };
+        let token = self.access_token(registry, now).await?;
         let login = Login { username: "oauth2accesstoken".to_owned(), password: token.token };
         Ok(Granted::until(Credential::Basic(login), now, token.expires_at))
     }
 
+    /// `whose` is for the message that there is no identity.
+    async fn access_token(&self, whose: &str, now: Timestamp) -> Result<AccessToken, Failure> {
+        match &self.variables.credentials {
+            Some(path) => self.of_document(&file(VARIABLE, path).await?, now).await,
+            None => self.of_machine(whose, now).await,
+        }
+    }
+
     async fn of_machine(&self, registry: &str, now: Timestamp) -> Result<AccessToken, Failure> {
-        // By address: the name resolves to one that no registry may lead to.
-        let host = self.variables.metadata_host.as_deref().filter(|host| *host != "metadata.google.internal");
-        let endpoint = format!("http://{}", host.unwrap_or("169.254.169.254"));
-        let wrong = "it is no host";
-        let endpoint =
-            Url::parse(&endpoint).map_err(|_| Failure::Unusable { variable: "GCE_METADATA_HOST", wrong })?;
+        let endpoint = metadata_server(&self.variables)?;
         google::machine(&self.web, &endpoint, now).await.map_err(|error| match error {
             error @ crate::client::cloud::Error::Away { .. } => {
                 Failure::NoIdentity { registry: registry.to_owned(), looked: LOOKED, source: Some(error) }
@@ -154,6 +154,20 @@ impl Google {
             }
         }
     }
+}
+
+/// An access token of the process, for what is no registry.
+pub async fn access_token(variables: &Variables, web: &Web, now: Timestamp) -> Result<AccessToken, Failure> {
+    let google = Google { variables: variables.clone(), web: web.clone() };
+    google.access_token("Google Cloud", now).await
+}
+
+/// Where the machine is asked: by address, since the name resolves to one that no registry may lead to.
+pub fn metadata_server(variables: &Variables) -> Result<Url, Failure> {
+    let host = variables.metadata_host.as_deref().filter(|host| *host != "metadata.google.internal");
+    let endpoint = format!("http://{}", host.unwrap_or("169.254.169.254"));
+    let wrong = "it is no host";
+    Url::parse(&endpoint).map_err(|_| Failure::Unusable { variable: "GCE_METADATA_HOST", wrong })
 }
 
 impl Subject {

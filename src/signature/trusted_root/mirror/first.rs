@@ -1,0 +1,54 @@
+//! The root with which trust in a mirror begins.
+
+use std::path::Path;
+
+use sigstore_tuf::MetadataStore;
+use tokio::io::AsyncReadExt as _;
+
+use super::{MirrorError, Source};
+use crate::client::tuf::Mirror;
+
+/// Sigstore's own has seven kilobytes.
+const LARGEST: u64 = 512_000;
+
+/// The operator's own, the one of earlier, or the one that the mirror shows.
+pub(super) async fn root(
+    source: &Source,
+    mirror: &Mirror,
+    store: &dyn MetadataStore,
+) -> Result<Vec<u8>, MirrorError> {
+    if let Some(root) = known(source, store).await? {
+        return Ok(root);
+    }
+    let failed = |error| MirrorError::tuf(source, error);
+    for name in ["root.json", "1.root.json"] {
+        if let Some(root) = mirror.get(name, LARGEST).await.map_err(failed)? {
+            tracing::warn!(
+                "the TUF mirror {} is believed its own root, as nobody has named one: set signers.x509.tuf.root",
+                mirror.address()
+            );
+            return Ok(root);
+        }
+    }
+    Err(MirrorError::NoRoot { mirror: source.address.clone() })
+}
+
+/// Without the mirror.
+pub(super) async fn known(
+    source: &Source,
+    store: &dyn MetadataStore,
+) -> Result<Option<Vec<u8>>, MirrorError> {
+    match &source.root {
+        Some(file) => read(file).await.map(Some),
+        None => store.load("root.json").map_err(|error| MirrorError::tuf(source, error)),
+    }
+}
+
+async fn read(file: &Path) -> Result<Vec<u8>, MirrorError> {
+    let content = async {
+        let mut content = Vec::new();
+        tokio::fs::File::open(file).await?.take(LARGEST).read_to_end(&mut content).await?;
+        Ok(content)
+    };
+    content.await.map_err(|source| MirrorError::Root { file: file.to_owned(), source })
+}
