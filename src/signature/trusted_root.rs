@@ -14,6 +14,7 @@
 mod authority;
 pub mod file;
 mod known_log;
+mod parts;
 mod pem;
 
 use sigstore_trust_root as wire;
