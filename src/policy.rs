@@ -25,6 +25,7 @@ pub mod predicate;
 pub mod reference;
 pub mod source;
 pub mod trust;
+pub mod trust_root;
 pub mod verification;
 pub mod webhook;
 pub mod workload;

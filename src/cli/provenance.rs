@@ -1,14 +1,12 @@
 //! `hallmark provenance`: the statements that say how an image was built; only verified ones, where somebody is
 //! trusted.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::tree::summary::{Summary, printable};
-use super::verify::{AccessOptions, Output, SignerOptions};
+use super::verify::{AccessOptions, Named, Output, SignerOptions};
 use super::{Exit, refuse};
 use crate::policy::check::{Flaw, Statement, unverified_statement};
 use crate::policy::material::{Kind, Place};
@@ -82,7 +80,7 @@ pub async fn run(arguments: Arguments) -> Exit {
 }
 
 async fn stated(arguments: &Arguments) -> Result<Vec<Stated>, Exit> {
-    let access = arguments.access.open(BTreeMap::new())?;
+    let access = arguments.access.open(Named::default())?;
     let trusted = arguments.signers.trusted(access.trust())?;
     let (image, attached) = access.attached(&arguments.image).await?;
     let (mut stated, mut flaws) = (Vec::new(), Vec::new());

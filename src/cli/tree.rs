@@ -5,12 +5,10 @@
 mod output;
 pub(super) mod summary;
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
 use super::Exit;
-use super::verify::{AccessOptions, Output, SignerOptions};
+use super::verify::{AccessOptions, Named, Output, SignerOptions};
 use crate::artifact::image::Image;
 use crate::policy::check::{Flaw, Statement, Verified, unverified_statement};
 use crate::policy::material::{Found, Kind};
@@ -75,7 +73,7 @@ pub async fn run(arguments: Arguments) -> Exit {
 }
 
 async fn grow(arguments: &Arguments) -> Result<Tree, Exit> {
-    let access = arguments.access.open(BTreeMap::new())?;
+    let access = arguments.access.open(Named::default())?;
     let trusted = arguments.signers.trusted(access.trust())?;
     let (image, attached) = access.attached(&arguments.image).await?;
     let branches = attached.into_iter().map(|attached| {

@@ -8,7 +8,6 @@ pub(super) mod output;
 mod policies;
 mod signers;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -21,7 +20,7 @@ use crate::policy::reference::Reference;
 use crate::policy::verification::Outcome;
 
 pub(super) use access::AccessOptions;
-pub(super) use policies::PolicyFile;
+pub(super) use policies::{Named, PolicyFile};
 pub(super) use signers::SignerOptions;
 
 /// Verify that images are signed, or attested, by whom they should be.
@@ -47,7 +46,7 @@ pub struct Arguments {
     #[arg(long = "type", value_name = "TYPE", conflicts_with = "policy")]
     types: Vec<String>,
 
-    /// Manifests of ClusterImagePolicies, with the Secrets of keys that they name.
+    /// Manifests of ClusterImagePolicies, with the Secrets of keys and the TrustRoots that they name.
     #[arg(long, value_name = "FILE", conflicts_with = "signer")]
     policy: Vec<PathBuf>,
 
@@ -89,14 +88,14 @@ pub async fn run(arguments: Arguments) -> Exit {
 }
 
 async fn verify(arguments: &Arguments) -> Result<Vec<Verified>, Exit> {
-    let (policies, keys) = if arguments.policy.is_empty() {
+    let (policies, named) = if arguments.policy.is_empty() {
         let types: Vec<&str> = arguments.types.iter().map(|name| predicate::uri(name)).collect();
-        (vec![arguments.signers.policy(&types)?], BTreeMap::new())
+        (vec![arguments.signers.policy(&types)?], Named::default())
     } else {
         let file = PolicyFile::read(&arguments.policy)?.sound()?;
-        (file.policies, file.keys)
+        (file.policies, file.named)
     };
-    let access = arguments.access.open(keys)?;
+    let access = arguments.access.open(named)?;
     let mut verified = Vec::new();
     for reference in &arguments.images {
         let outcome = access.verifier().verify(reference, &policies, NoMatch::Deny).await;

@@ -64,6 +64,10 @@ pub struct Arguments {
     /// Address of /livez and /readyz.
     #[arg(long, env = "HALLMARK_HEALTH_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
     health_address: SocketAddr,
+
+    /// Address of /metrics.
+    #[arg(long, env = "HALLMARK_METRICS_ADDRESS", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
+    metrics_address: SocketAddr,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -89,6 +93,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         trusted_root: arguments.trusted_root,
         address: arguments.address,
         health: arguments.health_address,
+        metrics: arguments.metrics_address,
         certificate: arguments.certificate_secret,
         configuration: arguments.configuration,
         names,

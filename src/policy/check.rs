@@ -67,6 +67,9 @@ pub enum Flaw {
     /// Something else than an envelope.
     #[error("the content is no DSSE envelope")]
     NotAnEnvelope,
+    /// An envelope that nobody signed.
+    #[error("the envelope holds no signature")]
+    NoSignatureInEnvelope,
     /// Another media type than signatures and attestations have.
     #[error("the layer has the media type {0:?}, which is not that of a signature or attestation")]
     OtherMediaType(String),
@@ -132,9 +135,11 @@ impl Flaw {
     /// A word of a closed set.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NoSignatureAnnotation | Self::NotBase64 | Self::NotAnEnvelope | Self::OtherMediaType(_) => {
-                "MalformedLayer"
-            }
+            Self::NoSignatureAnnotation
+            | Self::NotBase64
+            | Self::NotAnEnvelope
+            | Self::NoSignatureInEnvelope
+            | Self::OtherMediaType(_) => "MalformedLayer",
             Self::Unreadable { .. } => "Unreadable",
             Self::Bundle(_) => "MalformedBundle",
             Self::Entry => "LogEntryInvalid",

@@ -68,6 +68,17 @@ pub enum Standing {
     Refused,
 }
 
+impl Standing {
+    /// A word of a closed set.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Satisfied => "satisfied",
+            Self::Undecided => "undecided",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// What all policies said about an image.
 #[derive(Debug, Clone)]
 pub struct Verdict {

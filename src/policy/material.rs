@@ -112,8 +112,11 @@ impl Material {
     pub fn attestation(content: &[u8], annotations: &Annotations) -> Result<Self, Flaw> {
         let envelope = UnverifiedEnvelope::read(content).ok_or(Flaw::NotAnEnvelope)?;
         let payload = envelope.payload().ok_or(Flaw::NotAnEnvelope)?;
-        let (signatures, payload_type) =
-            (envelope.signatures().collect(), envelope.payload_type().to_owned());
+        let signatures: Vec<Vec<u8>> = envelope.signatures().collect();
+        if signatures.is_empty() {
+            return Err(Flaw::NoSignatureInEnvelope);
+        }
+        let payload_type = envelope.payload_type().to_owned();
         let mut read = Self::with(Content::Envelope { payload_type, payload }, signatures, annotations)?;
         // As cosign has it: under a tag the envelope is stamped, and not the signature in it.
         if let Ok(evidence) = &mut read.evidence {
@@ -153,6 +156,37 @@ impl Material {
     fn with(content: Content, signatures: Vec<Vec<u8>>, annotations: &Annotations) -> Result<Self, Flaw> {
         let (certificate, evidence) = (certificate(annotations)?, evidence(annotations));
         Ok(Self { content, signatures, certificate, evidence })
+    }
+}
+
+impl Place {
+    /// The place for whoever has the image before him: without its digest, and without its repository.
+    pub fn beside(&self, image: &Repository) -> String {
+        let manifest = self.manifest.short();
+        let (repository, layer) = (&self.repository, self.layer);
+        if repository == image {
+            format!("{manifest} layer {layer}")
+        } else {
+            format!("{repository}: {manifest} layer {layer}")
+        }
+    }
+}
+
+impl Manifest {
+    /// The name with its digest cut.
+    pub fn short(&self) -> String {
+        match self {
+            Self::Tag(tag) => {
+                let (digest, suffix) = tag.rsplit_once('.').unwrap_or((tag, ""));
+                let cut = digest.chars().count() > SHOWN;
+                let dot = if suffix.is_empty() { "" } else { "." };
+                let shown: String = digest.chars().take(SHOWN).collect();
+                format!("tag {shown}{}{dot}{suffix}", if cut { "…" } else { "" })
+            }
+            Self::Referrer(digest) => {
+                format!("referrer {}…", digest.to_string().chars().take(SHOWN).collect::<String>())
+            }
+        }
     }
 }
 
@@ -210,6 +244,8 @@ fn annotation<'a>(annotations: &'a Annotations, name: &str) -> Option<&'a str> {
     annotations.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
+/// Of a digest with its algorithm: enough to tell it from others on a screen.
+const SHOWN: usize = 19;
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 const CHAIN: &str = "dev.sigstore.cosign/chain";

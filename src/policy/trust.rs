@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::authority::{Key, Keyless, Root, SecretName, Signed, Signer};
+use super::authority::{Key, Keyless, Root, SecretName, Signed, Signer, TrustRootName};
 use super::evaluation::Obstacle;
+use super::finding::Finding;
 use super::identity::Identity;
 use crate::signature::public_key::PublicKey;
 use crate::signature::trusted_root::TrustedRoot;
@@ -17,6 +18,8 @@ use crate::signature::verification::Demands;
 pub struct Trust {
     /// Whose certificates count where a policy does not say it.
     pub root: Option<Arc<TrustedRoot>>,
+    /// `TrustRoot` objects by name; one with mistakes has them in place of a root.
+    pub roots: BTreeMap<String, Result<Arc<TrustedRoot>, Vec<Finding>>>,
     /// Texts of the Secrets that policies name: public keys and authorities, by name.
     pub secrets: BTreeMap<String, Vec<String>>,
     /// Secrets with credentials that policies name and that are missing: by name, where they were looked for.
@@ -51,27 +54,23 @@ impl Trust {
     /// What an authority comes to.
     pub fn of(&self, signed: &Signed) -> Result<Trusted, Obstacle> {
         self.opened(signed)?;
-        let named = signed.log.as_ref().and_then(|log| log.trust_root.as_ref()).or(signed.timestamp.as_ref());
-        if let Some(name) = named.filter(|name| !name.0.is_empty()) {
-            return Err(Obstacle::NotInThisBuild(format!("the TrustRoot {:?}", name.0)));
-        }
         let demands = Demands {
             entry: signed.log.is_some() && !self.without_proof_of_time,
             timestamp: signed.timestamp.is_some(),
             time: false,
             certificate_log: false,
         };
-        let key = |key| {
-            let root = self.root.clone().unwrap_or_default();
-            Trusted { by: TrustedSigner::Key(key), root, demands, proof_of_time: false }
+        let key = |key| -> Result<Trusted, Obstacle> {
+            let root = self.witnessed(signed, self.root.clone().unwrap_or_default())?;
+            Ok(Trusted { by: TrustedSigner::Key(key), root, demands, proof_of_time: false })
         };
         match &signed.signer {
-            Signer::Key(Key::Public(public)) => Ok(key(public.clone())),
-            Signer::Key(Key::Secret(secret)) => self.key(secret).map(key),
+            Signer::Key(Key::Public(public)) => key(public.clone()),
+            Signer::Key(Key::Secret(secret)) => key(self.key(secret)?),
             Signer::Key(Key::Kms(uri)) => Err(Obstacle::NotInThisBuild(format!("the key {uri}"))),
             Signer::Keyless(keyless) => Ok(Trusted {
                 by: TrustedSigner::Identities(keyless.identities.clone()),
-                root: self.root_of(keyless)?,
+                root: self.witnessed(signed, self.root_of(keyless)?)?,
                 demands: Demands { certificate_log: !keyless.ignore_sct, ..demands },
                 proof_of_time: !self.without_proof_of_time,
             }),
@@ -111,8 +110,33 @@ impl Trust {
             }
             Root::Configured => self.configured("the policy names none"),
             Root::Fulcio(url) => self.configured(url),
-            Root::Named(name) => Err(Obstacle::NotInThisBuild(format!("the TrustRoot {:?}", name.0))),
+            Root::Named(name) => self.named(name),
         }
+    }
+
+    /// Log entries and timestamps by whomever `ctlog` and `rfc3161timestamp` name, and otherwise by those of the root that
+    /// has the certificates.
+    fn witnessed(&self, signed: &Signed, root: Arc<TrustedRoot>) -> Result<Arc<TrustedRoot>, Obstacle> {
+        let is_named = |name: &&TrustRootName| !name.0.is_empty();
+        let log = signed.log.as_ref().and_then(|log| log.trust_root.as_ref()).filter(is_named);
+        let timestamp = signed.timestamp.as_ref().filter(is_named);
+        if log.is_none() && timestamp.is_none() {
+            return Ok(root);
+        }
+        let mut whole = TrustedRoot::clone(&root);
+        if let Some(name) = log {
+            whole = whole.with_logs_of(&*self.named(name)?);
+        }
+        if let Some(name) = timestamp {
+            whole = whole.with_timestamps_of(&*self.named(name)?);
+        }
+        Ok(Arc::new(whole))
+    }
+
+    fn named(&self, TrustRootName(name): &TrustRootName) -> Result<Arc<TrustedRoot>, Obstacle> {
+        let found = self.roots.get(name).ok_or_else(|| Obstacle::NoNamedRoot(name.clone()))?;
+        let unusable = |findings: &Vec<Finding>| Obstacle::NamedRoot(name.clone(), findings.clone());
+        found.clone().map_err(|findings| unusable(&findings))
     }
 
     fn configured(&self, of: &str) -> Result<Arc<TrustedRoot>, Obstacle> {

@@ -12,6 +12,7 @@
 //! - Whatever goes wrong with a registry is told as an obstacle of the authorities that needed it.
 
 mod beside;
+pub mod layers;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,7 @@ use crate::controller::server::listen;
 use crate::credential::agent::Lent;
 use crate::credential::kubernetes::Cluster;
 use crate::credential::registry_config::RegistryConfig;
+use crate::telemetry::metrics::admission::AdmissionMetrics;
 use examiner::Examiner;
 use follower::{Current, Follower, Sources};
 use listener::TlsListener;
@@ -58,6 +60,8 @@ pub struct Options {
     pub address: SocketAddr,
     /// Where `/livez` and `/readyz` are.
     pub health: SocketAddr,
+    /// Where `/metrics` is.
+    pub metrics: SocketAddr,
     /// The Secret with the serving certificate.
     pub certificate: String,
     /// The name of both webhook configurations.
@@ -90,6 +94,7 @@ pub enum StartError {
 /// Runs until `stop`.
 pub async fn run(client: Client, options: Options, stop: CancellationToken) -> Result<(), StartError> {
     let health = listen(options.health, "--health-address").await?;
+    let measures = listen(options.metrics, "--metrics-address").await?;
     let reviews = listen(options.address, "--address").await?;
     let served = Arc::new(Served::default());
     let sources = Sources {
@@ -105,12 +110,14 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         names: options.names,
     };
     let keeper = Keeper::new(client.clone(), places, Arc::clone(&served));
+    let metrics = Arc::new(AdmissionMetrics::default());
     let examiner = Examiner {
         cluster: Arc::new(Cluster::new(client)),
         registry: Registry::new()?,
         registries: options.registries,
         files: options.files,
         namespace: options.namespace,
+        metrics: Arc::clone(&metrics),
     };
     let context = server::Context { examiner: Arc::new(examiner), current: current.clone() };
     let ready = readiness(current, Arc::clone(&served));
@@ -122,10 +129,12 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         Ok::<_, StartError>(())
     };
     let healthy = async { axum::serve(health, ready).await };
+    let measured = async { axum::serve(measures, measures_of(metrics)).await };
     tokio::select! {
         () = follower.run() => Ok(()),
         () = keeper.run() => Ok(()),
         ended = healthy => Ok(ended?),
+        ended = measured => Ok(ended?),
         // Ends by itself once `stop` came; before the first certificate there is nothing to end.
         ended = async { tokio::select! { ended = serving => ended, () = stopped_early(&stop, &served) => Ok(()) } } => ended,
     }
@@ -136,6 +145,12 @@ async fn stopped_early(stop: &CancellationToken, served: &Served) {
     if served.is_there() {
         std::future::pending::<()>().await;
     }
+}
+
+fn measures_of(metrics: Arc<AdmissionMetrics>) -> Router {
+    let text =
+        move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.text()) };
+    Router::new().route("/metrics", get(text))
 }
 
 fn readiness(current: Current, served: Arc<Served>) -> Router {

@@ -69,8 +69,10 @@ impl WorkloadMatch {
     /// Whether the workload is meant.
     pub fn matches(&self, workload: &Workload<'_>) -> bool {
         let open_or = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
+        // policy-controller's word for every version.
+        let every_version = self.version.as_deref() == Some("*");
         open_or(&self.group, workload.group)
-            && open_or(&self.version, workload.version)
+            && (every_version || open_or(&self.version, workload.version))
             && open_or(&self.resource, workload.resource)
             && self.requirements.iter().all(|requirement| requirement.holds(workload.labels))
     }
@@ -138,6 +140,8 @@ mod tests {
         let pods = json!({"group": "", "version": "v1", "resource": "pods"});
         assert!(matches(&pods, "pods", &[]));
         assert!(!matches(&pods, "deployments", &[]));
+        let every = json!({"group": "apps", "version": "*", "resource": "deployments"});
+        assert!(matches(&every, "deployments", &[]) && !matches(&every, "pods", &[]));
         assert!(matches(&json!({}), "deployments", &[]));
     }
 

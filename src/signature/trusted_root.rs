@@ -15,6 +15,7 @@ mod authority;
 pub mod file;
 mod known_log;
 pub mod mirror;
+mod parts;
 mod pem;
 
 use sigstore_trust_root as wire;

@@ -1,6 +1,7 @@
 //! Every metric and label, declared here and nowhere else. Names that Chains has keep its names (specification
 //! §2.8); the others begin with `hallmark_`. Labels take values out of closed sets only, or bounded ones.
 
+pub mod admission;
 pub mod refresh;
 pub mod work;
 

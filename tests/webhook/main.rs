@@ -14,8 +14,12 @@
 
 mod cases;
 mod certificate;
+mod metrics;
+mod policy_controller;
 mod source_document;
 #[path = "../support/lib.rs"]
 mod support;
+mod tampered;
+mod trust_roots;
 mod workloads;
 mod world;

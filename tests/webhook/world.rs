@@ -104,6 +104,11 @@ impl World {
         self.registry.access(Some(self.writer.login()))
     }
 
+    /// The certificates of the timestamp authority.
+    pub fn timestamps(&self) -> &Path {
+        &self.timestamp.chain
+    }
+
     pub fn host(&self) -> String {
         self.registry.host()
     }
@@ -297,7 +302,8 @@ async fn start_webhook(cluster: &Cluster, registry: &Distribution, root: &Path, 
     let kubeconfig = cluster.service_account_kubeconfig(SYSTEM, "hallmark-webhook").await;
     let arguments = [
         &["webhook", "--kubeconfig", kubeconfig.to_str().unwrap(), "--host", "127.0.0.1"][..],
-        &["--health-address", "127.0.0.1:0", "--trusted-root", root.to_str().unwrap()],
+        &["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"],
+        &["--trusted-root", root.to_str().unwrap()],
         more,
     ];
     let ca = registry.access(None).ca.unwrap();

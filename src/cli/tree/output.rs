@@ -105,7 +105,7 @@ fn head(branch: &Branch, style: Style) -> String {
         "sbom" => "bill of materials",
         other => other,
     };
-    format!("{} {}", style.bold(what), style.faint(&name(&branch.attached.manifest)))
+    format!("{} {}", style.bold(what), style.faint(&format!("({})", branch.attached.manifest.short())))
 }
 
 /// A line on what it is and who made it, and those of its summary.

@@ -1,6 +1,5 @@
 //! How commands that look at images reach registries, and whom they trust.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::policies::Named;
 use super::signers::usage;
 use crate::artifact::image::Image;
 use crate::cli::manifests::Manifests;
@@ -62,11 +62,12 @@ pub(in crate::cli) struct Access {
 }
 
 impl AccessOptions {
-    /// Reads every file that is named. `keys` are the texts of Secrets that policies name.
-    pub(in crate::cli) fn open(&self, keys: BTreeMap<String, Vec<String>>) -> Result<Access, Exit> {
+    /// Reads every file that is named. `named` is what policies name.
+    pub(in crate::cli) fn open(&self, named: Named) -> Result<Access, Exit> {
         let root = self.root()?.map(Arc::new);
         let without_proof_of_time = self.insecure_ignore_tlog;
-        let trust = Trust { root, secrets: keys, without_proof_of_time, ..Trust::default() };
+        let Named { keys, roots } = named;
+        let trust = Trust { root, roots, secrets: keys, without_proof_of_time, ..Trust::default() };
         let registries = self.registries.read().map_err(|error| refuse(&error, Exit::Usage))?;
         let surroundings = environment::surroundings();
         let files = Arc::new(surroundings.read().files(surroundings.search_path.as_deref()));

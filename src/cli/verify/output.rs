@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Verified;
 use super::signers::COMMAND_LINE;
+use crate::artifact::image::Repository;
 use crate::cli::style::Style;
 use crate::cli::{Exit, refuse};
 use crate::policy::check::Signer;
@@ -166,24 +167,25 @@ pub(in crate::cli) fn chapter(one: &Verified, style: Style) -> String {
             let (mode, standing) = (policy.mode.name(), coloured(policy.standing(), style));
             lines.push(format!("  policy {} ({mode}): {standing}", policy.policy));
         }
-        lines.extend(policy.authorities.iter().flat_map(|one| authority(one, style)));
+        let image = one.reference.repository();
+        lines.extend(policy.authorities.iter().flat_map(|one| authority(one, image, style)));
     }
     lines.join("\n")
 }
 
-fn authority(one: &AuthorityVerdict, style: Style) -> Vec<String> {
+fn authority(one: &AuthorityVerdict, image: &Repository, style: Style) -> Vec<String> {
     let mark =
         if one.answer.standing() == Standing::Satisfied { style.good("✓") } else { style.bad("✗") };
     let mut lines = vec![format!("  {mark} {}", one.authority)];
     if let Some(reason) = one.answer.reason() {
-        lines.push(format!("      {}: {}", reason.code(), plain(&reason.to_string())));
+        lines.push(format!("      {}: {}", reason.code(), plain(&reason.headline())));
         if let Reason::Obstacle(obstacle) = reason {
             lines.extend(obstacle.hint().map(|hint| format!("      {}", style.faint(&hint))));
         }
     }
     for checked in found(&one.answer) {
         let mark = if checked.result.is_ok() { style.good("✓") } else { style.bad("✗") };
-        lines.push(format!("    {mark} {}", checked.place));
+        lines.push(format!("    {mark} {}", checked.place.beside(image)));
         lines.push(format!("        {}", plain(&told(checked))));
     }
     lines

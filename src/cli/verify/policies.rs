@@ -1,27 +1,38 @@
-//! Policies from manifest files, with the Secrets that they name.
+//! Policies from manifest files, with the Secrets and TrustRoots that they name.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::cli::manifests::Manifests;
 use crate::cli::{Exit, refuse};
-use crate::policy::finding::Notes;
+use crate::policy::finding::{Finding, Notes};
+use crate::policy::trust_root::TrustRootObject;
 use crate::policy::{ClusterImagePolicy, Reading, Rules};
+use crate::signature::trusted_root::TrustedRoot;
 
 /// What files hold.
 pub(in crate::cli) struct PolicyFile {
     /// Each with its name.
     pub(in crate::cli) readings: Vec<(String, Reading)>,
-    /// Texts of the Secrets among the manifests, by name.
-    keys: BTreeMap<String, Vec<String>>,
+    named: Named,
 }
 
 /// Policies that can be used.
 pub(in crate::cli) struct SoundPolicies {
     pub(in crate::cli) policies: Vec<ClusterImagePolicy>,
+    pub(in crate::cli) named: Named,
+}
+
+/// What policies name, among the manifests.
+#[derive(Default)]
+pub(in crate::cli) struct Named {
+    /// Texts of Secrets, by name.
     pub(in crate::cli) keys: BTreeMap<String, Vec<String>>,
+    /// TrustRoots, by name.
+    pub(in crate::cli) roots: BTreeMap<String, Result<Arc<TrustedRoot>, Vec<Finding>>>,
 }
 
 /// A policy with mistakes.
@@ -33,7 +44,7 @@ pub(in crate::cli) struct PolicyFileError {
 }
 
 impl PolicyFile {
-    /// Reads files; what is neither a policy nor a Secret is passed over.
+    /// Reads files; what is no policy, no Secret and no TrustRoot is passed over.
     pub(in crate::cli) fn read(files: &[PathBuf]) -> Result<Self, Exit> {
         let manifests = Manifests::read(files).map_err(|error| refuse(&error, Exit::Usage))?;
         let name = |document: &Value| {
@@ -54,7 +65,9 @@ impl PolicyFile {
             let texts = data.chain(secret.string_data.unwrap_or_default().into_values());
             (secret.metadata.name.unwrap_or_default(), texts.collect())
         });
-        Ok(Self { readings, keys: secrets.collect() })
+        let roots = manifests.of_kind("TrustRoot").map(TrustRootObject::read);
+        let roots = roots.map(|read| (read.name, read.root.map(Arc::new).ok_or(read.notes.errors)));
+        Ok(Self { readings, named: Named { keys: secrets.collect(), roots: roots.collect() } })
     }
 
     /// All of them, if none has a mistake; doubts go to standard error.
@@ -71,6 +84,6 @@ impl PolicyFile {
             };
             policies.push(policy);
         }
-        Ok(SoundPolicies { policies, keys: self.keys })
+        Ok(SoundPolicies { policies, named: self.named })
     }
 }

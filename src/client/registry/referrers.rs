@@ -60,8 +60,8 @@ impl Session {
             let next = header(&response, &LINK).and_then(next).map(str::to_owned);
             let base = response.url().clone();
             let content = body(&request, response, MAX_PAGE).await?;
-            let page =
-                read(&content).ok_or_else(|| malformed(&request, "the list of referrers does not decode"))?;
+            let page = Referrer::listed(&content)
+                .ok_or_else(|| malformed(&request, "the list of referrers does not decode"))?;
             found.extend(page);
             match next.and_then(|next| base.join(&next).ok()) {
                 // A list that goes on elsewhere would take credentials along.
@@ -81,7 +81,7 @@ impl Session {
         let tag = format!("sha256-{}", subject.hex());
         let stored = self.tagged(repository, &tag).await?;
         // Whatever else lies under such a tag is nobody's list.
-        Ok(stored.and_then(|stored| read(&stored.bytes)).unwrap_or_default())
+        Ok(stored.and_then(|stored| Referrer::listed(&stored.bytes)).unwrap_or_default())
     }
 
     /// A manifest by its digest, checked against it.
@@ -95,8 +95,11 @@ impl Session {
     }
 }
 
-fn read(content: &[u8]) -> Option<Vec<Referrer>> {
-    serde_json::from_slice(content).ok().map(|index: Index| index.manifests)
+impl Referrer {
+    /// Those of an index; nothing when it is none.
+    pub fn listed(index: &[u8]) -> Option<Vec<Self>> {
+        serde_json::from_slice(index).ok().map(|index: Index| index.manifests)
+    }
 }
 
 /// The address in `<…>; rel="next"`.
@@ -123,8 +126,8 @@ mod tests {
         let index = br#"{"schemaVersion":2,"manifests":[{"digest":"sha256:1","artifactType":"a","size":1}]}"#;
         let referrer =
             Referrer { digest: "sha256:1".into(), media_type: String::new(), artifact_type: "a".into() };
-        assert_eq!(read(index), Some(vec![referrer]));
-        assert_eq!(read(b"{\"layers\":[]}"), Some(vec![]));
-        assert_eq!(read(b"not json"), None);
+        assert_eq!(Referrer::listed(index), Some(vec![referrer]));
+        assert_eq!(Referrer::listed(b"{\"layers\":[]}"), Some(vec![]));
+        assert_eq!(Referrer::listed(b"not json"), None);
     }
 }

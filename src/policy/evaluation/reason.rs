@@ -37,6 +37,10 @@ pub enum Obstacle {
     },
     /// Nobody said whose certificates count.
     NoTrustRoot(String),
+    /// There is no `TrustRoot` of this name.
+    NoNamedRoot(String),
+    /// The `TrustRoot` of this name has mistakes.
+    NamedRoot(String, Vec<Finding>),
     /// `source.oci` makes no name of a repository for this image.
     Source(MalformedReference),
     /// Something that this program does not do.
@@ -80,6 +84,20 @@ impl Reason {
         }
     }
 
+    /// The reason without what is wrong with each signature, for whoever lists them.
+    pub fn headline(&self) -> String {
+        match self {
+            Self::NoneVerifies(found) if found.len() > 1 => {
+                format!("none of {} signatures verifies", found.len())
+            }
+            Self::NoneVerifies(_) => "the signature does not count".to_owned(),
+            Self::NoAttestation { predicate_type, found, .. } if !found.is_empty() => {
+                format!("no verified attestation of type {predicate_type}")
+            }
+            _ => self.to_string(),
+        }
+    }
+
     /// A word of a closed set.
     pub fn code(&self) -> &'static str {
         match self {
@@ -110,7 +128,8 @@ impl Obstacle {
             Self::Registry(_) => "RegistryFailed",
             Self::NoPullSecret { .. } | Self::NoSecret { .. } => "SecretNotFound",
             Self::SecretContent { .. } => "SecretInvalid",
-            Self::NoTrustRoot(_) => "NoTrustRoot",
+            Self::NoTrustRoot(_) | Self::NoNamedRoot(_) => "NoTrustRoot",
+            Self::NamedRoot(..) => "TrustRootUnusable",
             Self::Source(_) => "SourceInvalid",
             Self::NotInThisBuild(_) => "NotInThisBuild",
             Self::Unusable(_) => "PolicyUnusable",
@@ -123,6 +142,9 @@ impl Obstacle {
         match self {
             Self::Registry(error) => error.hint(),
             Self::NoTrustRoot(_) => Some("name whom to trust with --trusted-root or --ca-roots".to_owned()),
+            Self::NoNamedRoot(name) => {
+                Some(format!("put TrustRoot {name} into the cluster, or into the file of the policy"))
+            }
             _ => None,
         }
     }
@@ -133,11 +155,18 @@ impl fmt::Display for Reason {
         match self {
             Self::NoSignatures => f.write_str("no signatures found"),
             Self::NoneVerifies(found) => {
-                write!(f, "none of {} verifies: ", counted(found.len(), "signature"))?;
+                if found.len() > 1 {
+                    write!(f, "none of {} signatures verifies: ", found.len())?;
+                }
                 flaws(found, f)
             }
             Self::NoAttestation { name, predicate_type, found } => {
-                write!(f, "no verified attestation {name} of type {predicate_type}")?;
+                f.write_str("no verified attestation")?;
+                // On the command line both are the same.
+                if name != predicate_type {
+                    write!(f, " {name}")?;
+                }
+                write!(f, " of type {predicate_type}")?;
                 if found.is_empty() {
                     return f.write_str(": no attestations found");
                 }
@@ -186,6 +215,11 @@ impl fmt::Display for Obstacle {
             Self::NoSecret { name } => write!(f, "the Secret {name:?} is not at hand"),
             Self::SecretContent { name, wanted } => write!(f, "the Secret {name:?} does not hold {wanted}"),
             Self::NoTrustRoot(of) => write!(f, "there is no trust root for {of}"),
+            Self::NoNamedRoot(name) => write!(f, "there is no TrustRoot {name:?}"),
+            Self::NamedRoot(name, findings) => {
+                let told: Vec<String> = findings.iter().take(5).map(ToString::to_string).collect();
+                write!(f, "TrustRoot {name:?} cannot be used: {}", told.join("; "))
+            }
             Self::Source(error) => write!(f, "source.oci names no repository for this image: {error}"),
             Self::NotInThisBuild(what) => write!(f, "{what} is not supported in this build"),
             Self::Unusable(findings) => {

@@ -4,8 +4,10 @@
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
-use oci_client::manifest::{OciDescriptor, OciImageManifest};
+use oci_client::manifest::OciDescriptor;
+use tokio::sync::Semaphore;
 
+use super::layers::{BUNDLE_MEDIA_TYPE, Form, layers};
 use crate::artifact::digest::Digest;
 use crate::artifact::image::Repository;
 use crate::client::registry::{Error, Referrer, Session};
@@ -14,18 +16,11 @@ use crate::policy::check::Flaw;
 use crate::policy::material::{Found, Kind, Manifest, Material, Place};
 use crate::signature::bundle;
 
-/// cosign reads no more layers of one manifest; more referrers than this are not looked into either.
+/// More referrers than this are not looked into.
 const MOST: usize = 1000;
-/// A simple-signing payload has some hundred bytes.
-const MAX_PAYLOAD: usize = 256 * 1024;
-/// A statement may hold a whole `PipelineRun`, and base64 adds a third.
-const MAX_ENVELOPE: usize = 32 * 1024 * 1024;
-/// Layers that are read at the same time.
+/// Manifests that are read at the same time, and layers of all of them together: the memory of the latter is what counts.
 const AT_ONCE: usize = 8;
 
-const PAYLOAD_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const ENVELOPE_MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
-const BUNDLE_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle";
 /// What cosign calls a manifest of signatures that refers to its image.
 const SIGNATURE_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 
@@ -34,6 +29,8 @@ pub struct Beside<'b> {
     session: &'b Session,
     repository: &'b Repository,
     prefix: &'b str,
+    /// One permit for each layer that is being read.
+    reading: Semaphore,
 }
 
 /// Something that hangs on an image.
@@ -50,24 +47,37 @@ pub struct Attached {
 impl<'b> Beside<'b> {
     /// `prefix` stands before cosign's tags.
     pub fn new(session: &'b Session, repository: &'b Repository, prefix: &'b str) -> Self {
-        Self { session, repository, prefix }
+        Self { session, repository, prefix, reading: Semaphore::new(AT_ONCE) }
     }
 
     /// What cosign's tag for `kind` holds.
     pub async fn tagged(&self, image: &Digest, kind: Kind) -> Result<Vec<Found>, Error> {
-        let tag = self.tag(image, kind.suffix());
-        let Some(stored) = self.session.tagged(self.repository, &tag).await? else { return Ok(Vec::new()) };
-        Ok(self.layers(Manifest::Tag(tag), &stored.bytes).await)
+        Ok(self.under(image, kind.suffix()).await?.map(|(_, found)| found).unwrap_or_default())
+    }
+
+    /// What cosign's tag with this suffix holds, if it is there. One that is no manifest, or a huge one, is told as
+    /// something that cannot be read: it must not hide what lies elsewhere.
+    async fn under(&self, image: &Digest, suffix: &str) -> Result<Option<(Manifest, Vec<Found>)>, Error> {
+        let tag = self.tag(image, suffix);
+        let manifest = Manifest::Tag(tag.clone());
+        match self.session.tagged(self.repository, &tag).await {
+            Ok(None) => Ok(None),
+            Ok(Some(_)) if suffix == "sbom" => Ok(Some((manifest, Vec::new()))),
+            Ok(Some(stored)) => Ok(Some((manifest.clone(), self.layers(manifest, &stored.bytes).await))),
+            Err(error) if error.label() == "registry_answer" && error.class() != Class::Temporary => {
+                Ok(Some((manifest.clone(), vec![self.unreadable(manifest, &chain(&error), false)])))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Every signature and attestation that refers to the image.
     pub async fn referring(&self, image: &Digest) -> Result<Vec<Found>, Error> {
         let referrers = self.session.referrers(self.repository, image).await?;
-        let mut found = Vec::new();
-        for referrer in referrers.into_iter().filter(holds_signatures).take(MOST) {
-            found.extend(self.referrer(&referrer).await);
-        }
-        Ok(found)
+        let wanted = referrers.into_iter().filter(holds_signatures).take(MOST);
+        let read = stream::iter(wanted).map(async |referrer| self.referrer(&referrer).await);
+        let found: Vec<Vec<Found>> = read.buffered(AT_ONCE).collect().await;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Referrers that the registry did not list, as something that cannot be read.
@@ -80,23 +90,20 @@ impl<'b> Beside<'b> {
     pub async fn all(&self, image: &Digest) -> Result<Vec<Attached>, Error> {
         let mut all = Vec::new();
         for suffix in ["sig", "att", "sbom"] {
-            let tag = self.tag(image, suffix);
-            if let Some(stored) = self.session.tagged(self.repository, &tag).await? {
-                let manifest = Manifest::Tag(tag);
-                let found = match suffix {
-                    "sbom" => Vec::new(),
-                    _ => self.layers(manifest.clone(), &stored.bytes).await,
-                };
-                all.push(Attached { manifest, kind: suffix.to_owned(), found });
-            }
+            let found = self.under(image, suffix).await?;
+            all.extend(found.map(|(manifest, found)| Attached { manifest, kind: suffix.to_owned(), found }));
         }
-        for referrer in self.session.referrers(self.repository, image).await?.into_iter().take(MOST) {
-            let Ok(digest) = referrer.digest.parse() else { continue };
-            let kind = shown_kind(&referrer);
-            let found = if holds_signatures(&referrer) { self.referrer(&referrer).await } else { Vec::new() };
-            all.push(Attached { manifest: Manifest::Referrer(digest), kind, found });
-        }
+        let referrers = self.session.referrers(self.repository, image).await?.into_iter().take(MOST);
+        let read = stream::iter(referrers).map(async |referrer| self.attached(&referrer).await);
+        let referring: Vec<Option<Attached>> = read.buffered(AT_ONCE).collect().await;
+        all.extend(referring.into_iter().flatten());
         Ok(all)
+    }
+
+    async fn attached(&self, referrer: &Referrer) -> Option<Attached> {
+        let manifest = Manifest::Referrer(referrer.digest.parse().ok()?);
+        let found = if holds_signatures(referrer) { self.referrer(referrer).await } else { Vec::new() };
+        Some(Attached { manifest, kind: shown_kind(referrer), found })
     }
 
     fn tag(&self, image: &Digest, suffix: &str) -> String {
@@ -118,13 +125,11 @@ impl<'b> Beside<'b> {
 
     /// The layers of one manifest, in order.
     async fn layers(&self, manifest: Manifest, bytes: &[u8]) -> Vec<Found> {
-        let Ok(read) = serde_json::from_slice::<OciImageManifest>(bytes) else {
-            return vec![self.unreadable(manifest, "the manifest does not decode", false)];
+        let layers = match layers(bytes) {
+            Ok(layers) => layers,
+            Err(reason) => return vec![self.unreadable(manifest, reason, false)],
         };
-        if read.layers.len() > MOST {
-            return vec![self.unreadable(manifest, "the manifest has more than 1,000 layers", false)];
-        }
-        let layers = stream::iter(read.layers.into_iter().zip(1..));
+        let layers = stream::iter(layers.into_iter().zip(1..));
         let found = layers.map(async |(descriptor, layer)| Found {
             place: Place { repository: self.repository.clone(), manifest: manifest.clone(), layer },
             content: self.layer(&descriptor).await,
@@ -133,24 +138,14 @@ impl<'b> Beside<'b> {
     }
 
     async fn layer(&self, descriptor: &OciDescriptor) -> Result<Material, Flaw> {
-        let media_type = descriptor.media_type.as_str();
-        let limit = if media_type == PAYLOAD_MEDIA_TYPE { MAX_PAYLOAD } else { MAX_ENVELOPE };
-        let annotations = descriptor.annotations.clone().unwrap_or_default();
-        match media_type {
-            PAYLOAD_MEDIA_TYPE => Material::signature(&self.content(descriptor, limit).await?, &annotations),
-            ENVELOPE_MEDIA_TYPE => {
-                Material::attestation(&self.content(descriptor, limit).await?, &annotations)
-            }
-            _ if media_type.starts_with(BUNDLE_MEDIA_TYPE) => {
-                Material::bundle(&self.content(descriptor, limit).await?)
-            }
-            other => Err(Flaw::OtherMediaType(other.chars().take(100).collect())),
-        }
+        let form = Form::of(descriptor)?;
+        form.read(descriptor, &self.content(descriptor, form.limit()).await?)
     }
 
     async fn content(&self, descriptor: &OciDescriptor, limit: usize) -> Result<Bytes, Flaw> {
         let unreadable = |reason: String, temporary| Flaw::Unreadable { reason, temporary };
         let digest: Digest = descriptor.digest.parse().map_err(|error| unreadable(chain(&error), false))?;
+        let _permit = self.reading.acquire().await;
         let content = self.session.blob(self.repository, &digest, limit).await;
         content.map_err(|error| unreadable(chain(&error), error.class() == Class::Temporary))
     }

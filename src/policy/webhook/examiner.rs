@@ -33,6 +33,7 @@ use crate::policy::trust::Trust;
 use crate::policy::verification::Verifier;
 use crate::policy::workload::Workload;
 use crate::policy::{ClusterImagePolicy, Mode};
+use crate::telemetry::metrics::admission::{AdmissionMetrics, PolicyLabels};
 
 /// Where the documentation of policies puts their Secrets.
 pub(super) const USUAL_NAMESPACE: &str = "cosign-system";
@@ -51,6 +52,8 @@ pub(super) struct Examiner {
     pub(super) files: Arc<Lent>,
     /// The namespace of the agent.
     pub(super) namespace: String,
+    /// Counts.
+    pub(super) metrics: Arc<AdmissionMetrics>,
 }
 
 /// One admission.
@@ -111,12 +114,14 @@ impl Examiner {
                 let replacement = Replacement { pointer: image.pointer.clone(), text };
                 Answer { replacements: vec![replacement], ..Answer::default() }
             }
-            // Nobody would wait for a second time-out.
-            Err(_) if held.mode == Mode::Enforce => {
-                let verdict = held.undecided(Obstacle::OutOfTime);
-                Answer { denials: told(image, &verdict), ..Answer::default() }
+            Ok(Err(_)) => Answer::default(),
+            Err(_) => {
+                self.metrics.timeouts.inc();
+                // Nobody would wait for a second time-out.
+                let enforced = held.mode == Mode::Enforce;
+                let denials = enforced.then(|| told(image, &held.undecided(Obstacle::OutOfTime)));
+                Answer { denials: denials.unwrap_or_default(), ..Answer::default() }
             }
-            Ok(Err(_)) | Err(_) => Answer::default(),
         }
     }
 
@@ -134,6 +139,10 @@ impl Examiner {
         let Admission { subject, snapshot, .. } = admission;
         let governing = snapshot.governing(reference, subject);
         let policies = join_all(governing.map(|held| self.ask(held, reference, admission))).await;
+        for policy in &policies {
+            let labels = PolicyLabels { mode: policy.mode.name(), verdict: policy.standing().name() };
+            self.metrics.policies.get_or_create(&labels).inc();
+        }
         Verdict { policies, no_match: snapshot.no_match }
     }
 
@@ -146,9 +155,14 @@ impl Examiner {
         let key = Key::of(&held.name, reference, admission.subject);
         let now = Instant::now().into_std();
         if let Some(pass) = key.as_ref().and_then(|key| verdicts.pass(key, now)) {
+            self.metrics.remembered.inc();
             return pass;
         }
+        self.metrics.verified.inc();
         let asked = timeout_at(admission.deadline, self.verify(policy, reference, admission)).await;
+        if asked.is_err() {
+            self.metrics.timeouts.inc();
+        }
         let answered = asked.ok().flatten();
         let verdict = answered.unwrap_or_else(|| held.undecided(Obstacle::OutOfTime));
         if let (Some(key), Standing::Satisfied) = (key, verdict.standing()) {

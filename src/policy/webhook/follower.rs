@@ -29,6 +29,7 @@ use crate::config::{Config, Finding};
 use crate::error::chain;
 use crate::policy::Rules;
 use crate::policy::trust::Trust;
+use crate::policy::trust_root::{self, TrustRootObject};
 use crate::signature::trusted_root::TrustedRoot;
 use crate::signature::trusted_root::file::TrustFile;
 
@@ -39,6 +40,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 const WATCH_SECONDS: u32 = 290;
 const PAGE: u32 = 200;
 const CONTROLLERS_MAP: &str = "config-policy-controller";
+
+/// Version, kind and plural name.
+type Kind = (&'static str, &'static str, &'static str);
+const POLICIES: Kind = ("v1beta1", "ClusterImagePolicy", "clusterimagepolicies");
+const TRUST_ROOTS: Kind = ("v1alpha1", "TrustRoot", trust_root::PLURAL);
 
 /// The snapshot of this moment; nothing before the first.
 pub(super) type Current = watch::Receiver<Option<Arc<Snapshot>>>;
@@ -67,6 +73,7 @@ pub(super) struct Follower {
 #[derive(PartialEq)]
 struct Inputs {
     policies: Vec<Value>,
+    roots: Vec<Value>,
     secrets: BTreeMap<String, Vec<String>>,
     own: BTreeMap<String, String>,
     controllers: BTreeMap<String, String>,
@@ -114,7 +121,8 @@ impl Follower {
     /// Follows for ever.
     pub(super) async fn run(mut self) {
         let changed = Notify::new();
-        let policies = self.policies();
+        let policies = self.objects(POLICIES);
+        let roots = self.objects(TRUST_ROOTS);
         let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.sources.namespace);
         let reading = async {
             loop {
@@ -127,7 +135,12 @@ impl Follower {
                 }
             }
         };
-        tokio::join!(reading, wake(policies, "policies", &changed), wake(secrets, "Secrets", &changed));
+        tokio::join!(
+            reading,
+            wake(policies, "policies", &changed),
+            wake(roots, "TrustRoots", &changed),
+            wake(secrets, "Secrets", &changed)
+        );
     }
 
     async fn look(&mut self) -> Result<(), FollowError> {
@@ -166,17 +179,14 @@ impl Follower {
         };
         let (own, controllers) =
             (self.map(&self.sources.config_map).await?, self.map(CONTROLLERS_MAP).await?);
-        let mut policies = Vec::new();
-        let (api, mut params) = (self.policies(), ListParams::default().limit(PAGE));
-        loop {
-            let page = api.list(&params).await.map_err(failed("ClusterImagePolicies"))?;
-            policies.extend(page.items.iter().filter_map(|policy| serde_json::to_value(policy).ok()));
-            match page.metadata.continue_.filter(|next| !next.is_empty()) {
-                Some(next) => params.continue_token = Some(next),
-                None => break,
-            }
-        }
-        let mut inputs = Inputs { policies, secrets: BTreeMap::new(), own, controllers, root };
+        let policies = list(&self.objects(POLICIES)).await.map_err(failed("ClusterImagePolicies"))?;
+        let roots = match list(&self.objects(TRUST_ROOTS)).await {
+            // Installed before this kind was known: no policy can name one then.
+            Err(kube::Error::Api(status)) if status.is_not_found() => Vec::new(),
+            listed => listed.map_err(failed("TrustRoots"))?,
+        };
+        let secrets = BTreeMap::new();
+        let mut inputs = Inputs { policies, roots, secrets, own, controllers, root };
         let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.sources.namespace);
         for name in key_secrets(snapshot(&inputs, &self.sources)?.policies.iter()) {
             let found = secrets.get_opt(&name).await.map_err(failed("the Secret of a key"))?;
@@ -195,17 +205,31 @@ impl Follower {
         Ok(found.and_then(|map| map.data).unwrap_or_default())
     }
 
-    fn policies(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("policy.sigstore.dev", "v1beta1", "ClusterImagePolicy");
-        let resource = ApiResource::from_gvk_with_plural(&kind, "clusterimagepolicies");
-        Api::all_with(self.client.clone(), &resource)
+    fn objects(&self, (version, kind, plural): Kind) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("policy.sigstore.dev", version, kind);
+        Api::all_with(self.client.clone(), &ApiResource::from_gvk_with_plural(&kind, plural))
+    }
+}
+
+/// Every object, page by page.
+async fn list(api: &Api<DynamicObject>) -> Result<Vec<Value>, kube::Error> {
+    let (mut found, mut params) = (Vec::new(), ListParams::default().limit(PAGE));
+    loop {
+        let page = api.list(&params).await?;
+        found.extend(page.items.iter().filter_map(|object| serde_json::to_value(object).ok()));
+        match page.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) => params.continue_token = Some(next),
+            None => return Ok(found),
+        }
     }
 }
 
 impl Inputs {
     /// The policies for which nothing is other than in `last`: what was verified under them still holds.
     fn unchanged_since(&self, last: &Self, snapshot: &Snapshot) -> BTreeSet<String> {
-        if (&self.own, &self.controllers, &self.root) != (&last.own, &last.controllers, &last.root) {
+        let shared = |one: &Self| (one.own.clone(), one.controllers.clone(), one.root.clone());
+        // Which parts of which TrustRoots a policy takes is not followed: they change seldom.
+        if shared(self) != shared(last) || self.roots != last.roots {
             return BTreeSet::new();
         }
         let same_secrets = |held: &Held| {
@@ -224,7 +248,10 @@ fn snapshot(inputs: &Inputs, sources: &Sources) -> Result<Snapshot, FollowError>
     let map = || sources.config_map.clone();
     let config = config.map_err(|findings| FollowError::Settings { map: map(), findings })?;
     let rules = rules(&config, &sources.namespace);
-    let trust = Trust { root: inputs.root.0.clone(), secrets: inputs.secrets.clone(), ..Trust::default() };
+    let roots = inputs.roots.iter().map(TrustRootObject::read);
+    let roots = roots.map(|read| (read.name, read.root.map(Arc::new).ok_or(read.notes.errors))).collect();
+    let (root, secrets) = (inputs.root.0.clone(), inputs.secrets.clone());
+    let trust = Trust { root, roots, secrets, ..Trust::default() };
     Ok(Snapshot {
         policies: inputs.policies.iter().map(|document| Held::read(document, &rules)).collect(),
         trust,

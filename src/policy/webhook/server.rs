@@ -26,12 +26,16 @@ use super::snapshot::Snapshot;
 use super::subject::Subject;
 use crate::error::chain;
 use crate::policy::ClusterImagePolicy;
+use crate::policy::trust_root::{PLURAL as TRUST_ROOTS, TrustRootObject};
+use crate::telemetry::metrics::admission::{Answered, Request as Asked};
 
 /// An object has at most 1.5 MiB in etcd, and an update brings two of them.
 const LARGEST: usize = 8 * 1024 * 1024;
 const BODY: Duration = Duration::from_secs(3);
-/// The configuration lets the API server wait for 10 s.
-const ANSWER: Duration = Duration::from_secs(9);
+/// The configuration lets the API server wait for 10 s. Whoever creates a pod waits for both answers one after the
+/// other: together they are below that too.
+const PIN: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_secs(6);
 
 /// What the questions are answered with.
 #[derive(Clone)]
@@ -50,36 +54,39 @@ pub(super) fn router(context: Context) -> Router {
 }
 
 async fn validate(State(context): State<Context>, body: Body) -> Response {
-    answered(body, async |request, deadline| {
+    let answer = async |request: &Request, deadline| {
         let (subject, snapshot) = match context.subject(request) {
             Ok(found) => found,
             Err(answer) => return answer,
         };
         context.examiner.validate(&subject, &snapshot, deadline).await
-    })
-    .await
+    };
+    context.answered(Asked::validate, ANSWER, body, answer).await
 }
 
 async fn mutate(State(context): State<Context>, body: Body) -> Response {
-    answered(body, async |request, deadline| {
+    let answer = async |request: &Request, deadline| {
         let (subject, snapshot) = match context.subject(request) {
             Ok(found) => found,
             Err(answer) => return answer,
         };
         context.examiner.pin(&subject, &snapshot, deadline).await
-    })
-    .await
+    };
+    context.answered(Asked::mutate, PIN, body, answer).await
 }
 
 async fn validate_policy(State(context): State<Context>, body: Body) -> Response {
-    answered(body, async |request, _| {
+    let answer = async |request: &Request, _| {
         let Some(snapshot) = context.snapshot() else { return Answer::denied(NOTHING_KNOWN) };
         let rules = rules(&snapshot.config, &context.examiner.namespace);
-        let notes = ClusterImagePolicy::read(&request.object, &rules).notes;
+        let notes = match request.resource.plural.as_str() {
+            TRUST_ROOTS => TrustRootObject::read(&request.object).notes,
+            _ => ClusterImagePolicy::read(&request.object, &rules).notes,
+        };
         let told = |findings: &[_]| findings.iter().map(ToString::to_string).collect();
         Answer { denials: told(&notes.errors), warnings: told(&notes.warnings), ..Answer::default() }
-    })
-    .await
+    };
+    context.answered(Asked::policy, ANSWER, body, answer).await
 }
 
 impl Context {
@@ -97,23 +104,42 @@ impl Context {
         let snapshot = self.snapshot().ok_or_else(|| Answer::denied(NOTHING_KNOWN))?;
         Ok((subject, snapshot))
     }
+
+    async fn answered(
+        &self,
+        asked: Asked,
+        limit: Duration,
+        body: Body,
+        answer: impl AsyncFnOnce(&Request, Instant) -> Answer,
+    ) -> Response {
+        let began = Instant::now();
+        let note = |verdict| self.examiner.metrics.answered(asked, verdict, began.elapsed());
+        let request = match read(body).await {
+            Ok(request) => request,
+            Err(refusal) => {
+                note(Answered::malformed);
+                return refusal.into_response();
+            }
+        };
+        let answer = answer(&request, began + limit).await;
+        tell(&request, &answer);
+        note(match (answer.admits(), answer.warnings.is_empty()) {
+            (true, true) => Answered::admitted,
+            (true, false) => Answered::warned,
+            (false, _) => Answered::denied,
+        });
+        let review: Value = answer.review(&request.uid);
+        ([(CONTENT_TYPE, "application/json")], review.to_string()).into_response()
+    }
 }
 
-async fn answered(body: Body, answer: impl AsyncFnOnce(&Request, Instant) -> Answer) -> Response {
-    let deadline = Instant::now() + ANSWER;
+async fn read(body: Body) -> Result<Request, (StatusCode, String)> {
     let body = match timeout(BODY, to_bytes(body, LARGEST)).await {
         Ok(Ok(body)) => body,
-        Ok(Err(_)) => return (StatusCode::PAYLOAD_TOO_LARGE, "the review is too large").into_response(),
-        Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the review does not end").into_response(),
+        Ok(Err(_)) => return Err((StatusCode::PAYLOAD_TOO_LARGE, "the review is too large".to_owned())),
+        Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the review does not end".to_owned())),
     };
-    let request = match Request::read(&body) {
-        Ok(request) => request,
-        Err(malformed) => return (StatusCode::BAD_REQUEST, chain(&malformed)).into_response(),
-    };
-    let answer = answer(&request, deadline).await;
-    tell(&request, &answer);
-    let review: Value = answer.review(&request.uid);
-    ([(CONTENT_TYPE, "application/json")], review.to_string()).into_response()
+    Request::read(&body).map_err(|malformed| (StatusCode::BAD_REQUEST, chain(&malformed)))
 }
 
 /// The user hears it from the API server, the operator from the log.

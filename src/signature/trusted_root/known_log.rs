@@ -56,9 +56,13 @@ impl KnownLog {
     /// A log of version 1 by the key that it shows itself; such a log is identified by the hash of its key.
     pub fn of_pem(url: &str, pem: &str) -> Result<Self, KeyError> {
         let block = pem::parse(pem).ok().filter(|block| block.tag() == "PUBLIC KEY");
-        let der = block.ok_or(KeyError::Malformed)?.into_contents();
-        let id = Digest::of(&der).as_bytes().to_vec();
-        let key = Arc::new(verification_key(&DerPublicKey::new(der))?);
+        Self::of_der(url, block.ok_or(KeyError::Malformed)?.contents())
+    }
+
+    /// The same by the key as `SubjectPublicKeyInfo` in DER.
+    pub fn of_der(url: &str, der: &[u8]) -> Result<Self, KeyError> {
+        let id = Digest::of(der).as_bytes().to_vec();
+        let key = Arc::new(verification_key(&DerPublicKey::new(der.to_vec()))?);
         Ok(Self { url: url.to_owned(), id, key, valid: None })
     }
 

@@ -67,7 +67,7 @@ fn a_good_image_says_who_signed_it_and_since_when_that_is_proved() {
     let one = verified(vec![(COMMAND_LINE, Mode::Enforce, Answer::Satisfied(vec![by("a@x.test")]))]);
     assert_eq!(
         shown(&one),
-        "registry.test/app@sha256:x: verified\n  ✓ ours\n    ✓ registry.test/app:sha256-1.sig layer 2\n        \
+        "registry.test/app@sha256:x: verified\n  ✓ ours\n    ✓ tag sha256-1.sig layer 2\n        \
          signed by a@x.test of issuer https://i.test, not later than 1970-01-01T00:00:00Z"
     );
     assert_eq!(exit(&[one]), Exit::Ok);
@@ -80,11 +80,26 @@ fn a_bad_image_says_what_is_wrong_with_each_signature() {
     assert_eq!(
         shown(&one),
         "registry.test/app@sha256:x: not verified\n  policy p (enforce): not verified\n  ✗ ours\n      \
-         NoCertificate: none of 1 signature verifies: it has no certificate: it was signed with a key\n    \
-         ✗ registry.test/app:sha256-1.sig layer 2\n        \
+         NoCertificate: the signature does not count\n    \
+         ✗ tag sha256-1.sig layer 2\n        \
          NoCertificate: it has no certificate: it was signed with a key"
     );
     assert_eq!(exit(&[one]), Exit::Denied);
+}
+
+#[test]
+fn a_place_is_short_beside_its_image_and_whole_elsewhere() {
+    let digest = Digest::of(b"x");
+    let (image, other) = ("registry.test/app", "registry.test/signatures");
+    let place = |repository: &str, manifest: Manifest| {
+        let repository = Repository::parse(repository).unwrap();
+        Place { repository, manifest, layer: 1 }.beside(&Repository::parse(image).unwrap())
+    };
+    let hex: String = digest.hex().chars().take(12).collect();
+    let tag = Manifest::Tag(format!("sha256-{}.att", digest.hex()));
+    assert_eq!(place(image, tag.clone()), format!("tag sha256-{hex}….att layer 1"));
+    assert_eq!(place(other, tag), format!("{other}: tag sha256-{hex}….att layer 1"));
+    assert_eq!(place(image, Manifest::Referrer(digest)), format!("referrer sha256:{hex}… layer 1"));
 }
 
 #[test]
