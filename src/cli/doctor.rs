@@ -8,6 +8,7 @@
 //! - The rights that are asked about are those of `config/base`, read from there, so that the two cannot differ.
 //! - Neither keys nor tokens are printed.
 
+mod cloud;
 mod finding;
 mod identity;
 mod installation;
@@ -18,6 +19,7 @@ mod services;
 mod settings;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -28,6 +30,8 @@ use self::finding::{Finding, Findings};
 use super::creds::subject::NamedImage;
 use super::output::Output;
 use super::{Exit, controller};
+use crate::config::Config;
+use crate::credential::registry_config::RegistryConfig;
 
 pub(super) use self::installation::{deployment, watched};
 
@@ -37,6 +41,8 @@ pub(super) use self::installation::{deployment, watched};
   hallmark doctor
   hallmark doctor --kubeconfig ~/.kube/config -o json
   hallmark doctor --namespace ci --service-account release --image registry.example/team/app
+  hallmark doctor --cloud gcp
+  hallmark doctor --cloud aws --image 123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app
   kubectl exec -n tekton-chains deployment/tekton-chains-controller -- hallmark doctor
 
 Exit codes: 0 nothing has failed, though there may be warnings and checks that could not be made; 1 something has
@@ -70,6 +76,11 @@ pub struct Arguments {
     #[arg(long, value_name = "IMAGE")]
     image: Option<NamedImage>,
 
+    /// Have this cloud exchange the identity of this process for a credential of its registry, that of --image or
+    /// gcr.io. A cluster need not be in reach.
+    #[arg(long, value_enum, value_name = "CLOUD")]
+    cloud: Option<cloud::Cloud>,
+
     /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -89,28 +100,49 @@ pub(super) struct Visit<'a> {
     user: Option<String>,
 }
 
+/// What the installation says about credentials.
+type Settings = (Config, Arc<RegistryConfig>);
+
 /// Runs the command.
 pub async fn run(arguments: Arguments) -> Exit {
     let mut findings = Findings::default();
-    match controller::client(arguments.kubeconfig.as_deref()).await {
+    let settings = match controller::client(arguments.kubeconfig.as_deref()).await {
         Ok(client) => examine(client, &arguments, &mut findings).await,
-        Err(error) => findings.add(
-            Finding::failed("cluster", error.to_string())
-                .remedy("give --kubeconfig FILE, or run in a pod with a service account")
-                .exit(Exit::Temporary),
-        ),
+        Err(error) => {
+            findings.add(without_cluster(&arguments, error.as_ref()));
+            None
+        }
+    };
+    if let Some(cloud) = arguments.cloud {
+        let of_process =
+            || (Config::default(), Arc::new(RegistryConfig::of_environment(super::environment::proxies())));
+        let (config, registries) = settings.unwrap_or_else(of_process);
+        cloud::exchange(cloud, arguments.image.as_ref(), &config, &registries, &mut findings).await;
     }
     output::print(&findings, arguments.output);
     findings.exit()
 }
 
-async fn examine(client: Client, arguments: &Arguments, findings: &mut Findings) {
+/// A failure, unless something else was asked for.
+fn without_cluster(arguments: &Arguments, error: &dyn std::error::Error) -> Finding {
+    let remedy = "give --kubeconfig FILE, or run in a pod with a service account";
+    if arguments.cloud.is_some() {
+        return Finding::unchecked("cluster", error.to_string()).remedy(remedy);
+    }
+    Finding::failed("cluster", error.to_string()).remedy(remedy).exit(Exit::Temporary)
+}
+
+/// Looks at the whole installation; answers its settings when the cluster could be asked.
+async fn examine(client: Client, arguments: &Arguments, findings: &mut Findings) -> Option<Settings> {
     let visit = match arrive(client, arguments).await {
         Ok((visit, found)) => {
             findings.add(found);
             visit
         }
-        Err(finding) => return findings.add(finding),
+        Err(finding) => {
+            findings.add(finding);
+            return None;
+        }
     };
     findings.add(installation::tekton(&visit).await);
     let deployment = installation::controller(&visit, findings).await;
@@ -124,6 +156,7 @@ async fn examine(client: Client, arguments: &Arguments, findings: &mut Findings)
     if let Some(image) = &arguments.image {
         registries::probe(&visit, image, &registries, findings).await;
     }
+    Some((config, registries))
 }
 
 /// Who this is; the first question shows whether the API server answers at all.

@@ -17,6 +17,7 @@
 )]
 
 mod clouds;
+mod doctor;
 mod ecr;
 mod google;
 #[path = "../support/lib.rs"]

@@ -43,6 +43,13 @@ pub(super) enum Subjects {
     Cluster(Client, Box<Cluster>),
 }
 
+impl NamedImage {
+    /// The repository that it lies in.
+    pub(in crate::cli) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+}
+
 impl FromStr for NamedImage {
     type Err = MalformedReference;
 
