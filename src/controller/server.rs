@@ -1,8 +1,10 @@
-//! Health and metrics over HTTP. `/livez` says that the process serves requests; `/readyz` says what is missing.
+//! Health and metrics over HTTP. `/livez` says that the process serves requests and that nothing is wrong which a new
+//! container would mend; `/readyz` says what is missing.
 //! `/health` and `/readiness` are the names of Chains.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::http::StatusCode;
@@ -14,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use super::queue::{Lane, Queue};
 use super::readiness::Readiness;
+use crate::identity::stale::Staleness;
 use crate::telemetry::metrics::{LaneLabel, LaneValue, Metrics};
 
 /// The listeners, open before anything else starts, so that a port in use is found at once.
@@ -34,6 +37,7 @@ impl Endpoints {
     pub(super) async fn serve(
         self,
         ready: Arc<Readiness>,
+        stale: Arc<Staleness>,
         metrics: Arc<Metrics>,
         queue: Arc<Queue>,
         stop: CancellationToken,
@@ -41,9 +45,14 @@ impl Endpoints {
         let readyz = get(move || async move {
             ready.lacks().map_or((StatusCode::OK, "ok"), |lacking| (StatusCode::SERVICE_UNAVAILABLE, lacking))
         });
+        // Only a new container gets a socket that was mounted by itself and has been replaced since.
+        let livez = get(move || async move {
+            let stale = stale.lasting(Instant::now());
+            stale.map_or((StatusCode::OK, "ok"), |reason| (StatusCode::SERVICE_UNAVAILABLE, reason))
+        });
         let health = Router::new()
-            .route("/livez", get(|| async { "ok" }))
-            .route("/health", get(|| async { "ok" }))
+            .route("/livez", livez.clone())
+            .route("/health", livez)
             .route("/readyz", readyz.clone())
             .route("/readiness", readyz);
         let text = get(move || async move {
