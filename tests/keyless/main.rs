@@ -15,6 +15,7 @@
 
 #[path = "../core/agent.rs"]
 mod agent;
+mod conformance;
 #[path = "../core/release.rs"]
 mod release;
 mod signing;
