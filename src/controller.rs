@@ -107,7 +107,8 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
     let (edge, queue) = (TaskTracker::new(), Arc::new(Queue::default()));
     let closing = CancellationToken::new();
     let (health, counted, pending) = (Arc::clone(&ready), Arc::clone(&metrics), Arc::clone(&queue));
-    edge.spawn(endpoints.serve(health, counted, pending, closing.clone()));
+    let stale = Arc::clone(&options.process.identities.stale);
+    edge.spawn(endpoints.serve(health, stale, counted, pending, closing.clone()));
 
     let (maps, namespace) = (options.companions, options.system_namespace);
     edge.spawn(companions::follow(client.clone(), namespace.clone(), maps, stop.clone()));

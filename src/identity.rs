@@ -18,6 +18,7 @@ pub mod provider;
 pub mod request;
 pub mod selection;
 pub mod spiffe;
+pub mod stale;
 pub mod token;
 
 use std::path::PathBuf;

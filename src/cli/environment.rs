@@ -160,6 +160,7 @@ pub(super) fn identities_by(
             iam_endpoint: set("CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"),
         },
         on_google: is_on_google(),
+        stale: Arc::default(),
         web: Registry::new().ok().map(|registry| Web::new(registry, Arc::clone(registries))),
         account: cluster.and_then(own_account),
     }

@@ -23,8 +23,8 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::Mutex;
@@ -34,7 +34,7 @@ use url::Url;
 pub use error::Error;
 
 use self::issuers::Issuers;
-use self::wire::Question;
+use self::wire::{Given, Question};
 use super::answer;
 use super::http::{Circuits, Clients, Service, Transport, body};
 use super::retry_after::retry_after;
@@ -90,7 +90,8 @@ impl Fulcio {
             Err(Error::NoFulcio { answer, .. }) => self.ask_v1(&question, now, answer).await?,
             answer => answer?,
         };
-        let certificate = Certificate::of_ders(answer).map_err(|reason| self.unfit(reason))?;
+        let certificate = Certificate::of_ders(answer.ders).map_err(|reason| self.unfit(reason))?;
+        let certificate = certificate.with_word(answer.word);
         let identity = claims.identity();
         let asked = Asked { key, identity: identity.as_deref(), issuer: claims.issuer.as_deref() };
         certificate.check(&asked, now).map_err(|reason| self.unfit(reason))?;
@@ -149,24 +150,24 @@ impl Fulcio {
         }
     }
 
-    async fn ask_v2(&self, question: &Question<'_>, now: Timestamp) -> Result<Vec<Vec<u8>>, Error> {
+    async fn ask_v2(&self, question: &Question<'_>, now: Timestamp) -> Result<Given, Error> {
         let request = self.client.post(self.at("api/v2/signingCert")).body(question.v2().to_string());
-        let answer = self.ask(request, StatusCode::OK, question.token, now).await?;
-        wire::chain(&answer).ok_or_else(|| self.unexpected("200 without a chain"))
+        let (_, answer) = self.ask(request, StatusCode::OK, question.token, now).await?;
+        wire::given(&answer).ok_or_else(|| self.unexpected("200 without a chain that can be read"))
     }
 
     /// By the API of before; `v2` is what the newer one answered.
-    async fn ask_v1(
-        &self,
-        question: &Question<'_>,
-        now: Timestamp,
-        v2: String,
-    ) -> Result<Vec<Vec<u8>>, Error> {
+    async fn ask_v1(&self, question: &Question<'_>, now: Timestamp, v2: String) -> Result<Given, Error> {
         let request = self.client.post(self.at("api/v1/signingCert")).bearer_auth(question.token.reveal());
         let request = request.body(question.v1().to_string());
         match self.ask(request, StatusCode::CREATED, question.token, now).await {
             Err(Error::NoFulcio { address, .. }) => Err(Error::NoFulcio { address, answer: v2 }),
-            answer => wire::blocks(&answer?).ok_or_else(|| self.unexpected("201 without a chain")),
+            answer => {
+                let (headers, answer) = answer?;
+                let sct = headers.get("SCT").and_then(|value| value.to_str().ok());
+                let given = wire::given_v1(&answer, sct);
+                given.ok_or_else(|| self.unexpected("201 without a chain that can be read"))
+            }
         }
     }
 
@@ -176,12 +177,13 @@ impl Fulcio {
         good: StatusCode,
         token: &IdentityToken,
         now: Timestamp,
-    ) -> Result<bytes::Bytes, Error> {
+    ) -> Result<(HeaderMap, bytes::Bytes), Error> {
         let response = self.send(request.header(CONTENT_TYPE, "application/json")).await?;
         if response.status() != good {
             return Err(self.refusal(response, token, now).await);
         }
-        body(response, LARGEST_ANSWER).await.map_err(|error| self.away(error))
+        let headers = response.headers().clone();
+        Ok((headers, body(response, LARGEST_ANSWER).await.map_err(|error| self.away(error))?))
     }
 
     /// What anybody may read.

@@ -1,4 +1,5 @@
-//! Health and metrics over HTTP. `/livez` says that the process serves requests; `/readyz` says what is missing.
+//! Health and metrics over HTTP. `/livez` says that the process serves requests and that nothing is wrong which a new
+//! container would mend; `/readyz` says what is missing.
 //! `/health` and `/readiness` are the names of Chains.
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use super::queue::{Census, Queue};
 use super::readiness::Readiness;
+use crate::identity::stale::Staleness;
 use crate::telemetry::metrics::work::WaitLabel;
 use crate::telemetry::metrics::{LaneLabel, LaneValue, Metrics};
 
@@ -36,6 +38,7 @@ impl Endpoints {
     pub(super) async fn serve(
         self,
         ready: Arc<Readiness>,
+        stale: Arc<Staleness>,
         metrics: Arc<Metrics>,
         queue: Arc<Queue>,
         stop: CancellationToken,
@@ -43,9 +46,14 @@ impl Endpoints {
         let readyz = get(move || async move {
             ready.lacks().map_or((StatusCode::OK, "ok"), |lacking| (StatusCode::SERVICE_UNAVAILABLE, lacking))
         });
+        // Only a new container gets a socket that was mounted by itself and has been replaced since.
+        let livez = get(move || async move {
+            let stale = stale.lasting(Instant::now());
+            stale.map_or((StatusCode::OK, "ok"), |reason| (StatusCode::SERVICE_UNAVAILABLE, reason))
+        });
         let health = Router::new()
-            .route("/livez", get(|| async { "ok" }))
-            .route("/health", get(|| async { "ok" }))
+            .route("/livez", livez.clone())
+            .route("/health", livez)
             .route("/readyz", readyz.clone())
             .route("/readiness", readyz);
         let text = get(move || async move {

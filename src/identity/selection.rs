@@ -16,6 +16,7 @@ use super::job::{Buildkite, Github, Job, JobToken};
 use super::provider::{Presence, Provider, choose};
 use super::request::RequestedToken;
 use super::spiffe::{USUAL_PLACES, WorkloadApi};
+use super::stale::Staleness;
 use super::{Error, TokenSource};
 use crate::client::cloud::Web;
 
@@ -34,6 +35,8 @@ pub struct Surroundings {
     pub google: google::Variables,
     /// Whether this machine is one of Google Cloud.
     pub on_google: bool,
+    /// Told of a Workload API whose socket refuses.
+    pub stale: Arc<Staleness>,
     /// The way to those that are asked over the network.
     pub web: Option<Web>,
     /// The agent's own service account, where there is a cluster.
@@ -78,7 +81,10 @@ pub fn select(
     tracing::info!(provider = %choice.provider, "identity tokens come from {}", choice.reason);
     Ok(match choice.provider {
         Provider::Environment => Arc::new(Ambient::new(surroundings.token.clone().unwrap_or_default())),
-        Provider::Spiffe => Arc::new(WorkloadApi::at(&workload_api(surroundings).unwrap_or_default())),
+        Provider::Spiffe => {
+            let place = workload_api(surroundings).unwrap_or_default();
+            Arc::new(WorkloadApi::at(&place).telling(&surroundings.stale))
+        }
         Provider::Filesystem => Arc::new(TokenFile::usual()),
         Provider::CustomPath => Arc::new(TokenFile::at(file.unwrap_or(Path::new(USUAL_PLACE)))),
         Provider::Kubernetes => match &surroundings.account {

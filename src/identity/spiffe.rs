@@ -15,6 +15,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::provider::Provider;
+use super::stale::Staleness;
 use super::token::IdentityToken;
 use super::{Error, TokenSource};
 use crate::client::http::cause;
@@ -46,6 +48,7 @@ const STALE: &str = "the agent is down, or its socket was replaced on the host: 
 pub struct WorkloadApi {
     setting: String,
     patience: Duration,
+    stale: Arc<Staleness>,
 }
 
 /// The endpoint as it is written.
@@ -58,7 +61,12 @@ enum Endpoint {
 impl WorkloadApi {
     /// At what `SPIFFE_ENDPOINT_SOCKET` says, or at one of the usual places.
     pub fn at(setting: &str) -> Self {
-        Self { setting: setting.to_owned(), patience: PATIENCE }
+        Self { setting: setting.to_owned(), patience: PATIENCE, stale: Arc::default() }
+    }
+
+    /// The same, telling `stale` of a socket that refuses.
+    pub fn telling(self, stale: &Arc<Staleness>) -> Self {
+        Self { stale: Arc::clone(stale), ..self }
     }
 
     /// Asks until there is an answer; only an agent that is away is asked again.
@@ -169,7 +177,14 @@ impl TokenSource for WorkloadApi {
     }
 
     async fn token(&self, audience: &str) -> Result<IdentityToken, Error> {
-        let text = self.fetch(audience).await?;
+        let fetched = self.fetch(audience).await;
+        match &fetched {
+            Err(Error::WorkloadApi { remark: Some(STALE), .. }) => {
+                self.stale.refused(std::time::Instant::now())
+            }
+            _ => self.stale.cleared(),
+        }
+        let text = fetched?;
         IdentityToken::parse(&text).map_err(|reason| Error::Token { provider: Provider::Spiffe, reason })
     }
 }
@@ -200,7 +215,7 @@ mod tests {
     }
 
     fn impatient(setting: &str) -> WorkloadApi {
-        WorkloadApi { setting: setting.to_owned(), patience: Duration::from_millis(250) }
+        WorkloadApi { patience: Duration::from_millis(250), ..WorkloadApi::at(setting) }
     }
 
     async fn socket_in(files: &[&str]) -> Result<String, Error> {

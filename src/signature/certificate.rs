@@ -39,6 +39,7 @@ pub struct Certificate {
     names: Vec<String>,
     issuer: Option<String>,
     valid: (Timestamp, Timestamp),
+    word: Option<Vec<u8>>,
 }
 
 /// What was asked for.
@@ -130,7 +131,7 @@ impl Certificate {
         let (names, issuer) = (names(&leaf)?, issuer(&leaf));
         let valid = (time(leaf.validity.not_before)?, time(leaf.validity.not_after)?);
         let key = key.ok_or(CertificateError::Malformed("its key is of no kind that signs"))?;
-        Ok(Self { ders, key, names, issuer, valid })
+        Ok(Self { ders, key, names, issuer, valid, word: None })
     }
 
     /// Whether it is what was asked for, and good now.
@@ -171,6 +172,17 @@ impl Certificate {
         let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms.all;
         let usage = webpki::KeyUsage::required(CODE_SIGNING);
         leaf.verify_for_usage(algorithms, &[root], between, at, usage, None, None).map(|_| ())
+    }
+
+    /// With the word of a certificate log that came beside it: a signed certificate timestamp in the encoding of TLS (RFC
+    /// 6962 §3.2). No store and no bundle has a place for it.
+    pub fn with_word(self, word: Option<Vec<u8>>) -> Self {
+        Self { word, ..self }
+    }
+
+    /// That word.
+    pub(super) fn word(&self) -> Option<&[u8]> {
+        self.word.as_deref()
     }
 
     /// Its names: URIs, mail addresses, hosts and user names.

@@ -131,3 +131,54 @@ fn rekors(
 fn unusable(error: impl Diagnose + Send + Sync + 'static) -> Error {
     Error::Service(Arc::new(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::signing_config::SigningConfig;
+
+    fn chosen() -> Found {
+        let log = |name: &str, version| (format!("https://{name}.test"), version);
+        let chosen = SigningConfig {
+            fulcio: Some("https://fulcio.test".into()),
+            logs: vec![log("one", Version::V1), log("two", Version::V2)],
+            timestamps: vec!["https://tsa.test".into()],
+        };
+        Found { chosen: Some(chosen), ..Found::default() }
+    }
+
+    fn of(pairs: &[(&str, &str)], found: &Found) -> Result<Services, Error> {
+        let pairs = pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        let config = Config::parse(&pairs).config.unwrap();
+        Services::of(&config, &RegistryConfig::default(), &Clients::default(), Surroundings::default(), found)
+    }
+
+    fn urls(pairs: &[(&str, &str)]) -> Vec<String> {
+        let services = of(pairs, &chosen()).unwrap();
+        services.logs(&BTreeMap::new()).iter().map(|log| log.url().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_key_names_is_taken_before_what_the_signing_config_lists() {
+        let on = ("transparency.enabled", "true");
+        assert_eq!(urls(&[on]), ["https://one.test", "https://two.test", "https://tsa.test"]);
+        assert_eq!(
+            urls(&[on, ("transparency.url", "https://mine.test")]),
+            ["https://mine.test", "https://tsa.test"]
+        );
+        assert_eq!(urls(&[("timestamp.url", "https://clock.test")]), ["https://clock.test"]);
+        let named = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+            fulcio(&Config::parse(&pairs).config.unwrap(), &chosen()).address
+        };
+        assert_eq!(named(&[]), "https://fulcio.test");
+        assert_eq!(named(&[("signers.x509.fulcio.address", "https://mine.test")]), "https://mine.test");
+    }
+
+    #[test]
+    fn logs_that_nothing_is_written_to_are_told() {
+        let warnings: Vec<_> = of(&[], &chosen()).unwrap().warnings().collect();
+        assert!(warnings.iter().any(|text| text.contains("transparency.enabled is off")), "{warnings:?}");
+        assert_eq!(of(&[], &Found::default()).unwrap().warnings().count(), 0);
+    }
+}

@@ -127,7 +127,7 @@ pub fn certificate_holds(
     if root.certificate_logs().is_empty() || !demands.certificate_log {
         return Ok(false);
     }
-    certificate_log::verify(certificate.leaf_der(), &issuer, root.certificate_logs())?;
+    certificate_log::verify(certificate, &issuer, root.certificate_logs())?;
     Ok(true)
 }
 

@@ -15,6 +15,7 @@
 
 #[path = "../core/agent.rs"]
 mod agent;
+mod conformance;
 #[path = "../core/release.rs"]
 mod release;
 mod signing;
@@ -75,4 +76,37 @@ async fn a_token_for_another_audience_is_not_sent_and_told_with_what_was_wanted(
         "{}",
         finished.stderr
     );
+}
+
+#[tokio::test]
+async fn the_token_that_a_job_of_github_is_given_gets_a_certificate() {
+    let cluster = Cluster::shared().await;
+    anybody_may_read_the_keys_of_the_issuer(cluster).await;
+    let (fulcio, namespace) = (Fulcio::start(cluster).await, cluster.namespace("job").await);
+    // GitHub in name alone; what it gives is a token that a real Fulcio judges.
+    let token = cluster.token_for(&namespace, "default", "sigstore").await;
+    let answer = move |headers: http::HeaderMap, uri: http::Uri| async move {
+        let asked =
+            headers["authorization"] == "bearer canary" && uri.query() == Some("v=2&audience=sigstore");
+        if asked { Ok(json!({ "value": token }).to_string()) } else { Err(http::StatusCode::FORBIDDEN) }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token?v=2", listener.local_addr().unwrap());
+    let mut server = tokio::task::JoinSet::new();
+    server.spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
+    let job =
+        |access| [("ACTIONS_ID_TOKEN_REQUEST_URL", url.as_str()), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", access)];
+    let arguments = ["identity", "--fulcio", &fulcio.url];
+    let finished = Hallmark::run(&arguments, &job("canary")).await.succeeded();
+    let name = format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/default");
+    for said in ["provider     github-actions", &format!("certificate  {name}")] {
+        assert!(finished.stdout.contains(said), "{}", finished.stdout);
+    }
+    let refused = Hallmark::run(&arguments, &job("canary-of-another")).await.failed();
+    assert!(
+        refused.stderr.contains("GitHub Actions") && refused.stderr.contains("id-token: write"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);
 }

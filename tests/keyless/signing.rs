@@ -10,7 +10,7 @@ use crate::agent::{Agent, SOON, repository};
 use crate::anybody_may_read_the_keys_of_the_issuer;
 use crate::support::{
     Access, Completion, Cosign, Crane, Door, Finished, Fulcio, Hallmark, Identity, Layout, OfflineCosign,
-    Passage, PlainRegistry, PushedImage, RekorTiles, TimestampServer, TufRepository, eventually,
+    Passage, PlainRegistry, PushedImage, RekorTiles, RekorV1, TimestampServer, TufRepository, eventually,
 };
 
 const NAME: &str = "https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/tekton-chains-controller";
@@ -156,6 +156,7 @@ async fn every_fault_of_fulcio_is_told_as_what_it_is_and_loses_nothing() {
         ("shut", Passage::Shut, &["cannot reach Fulcio at 127.0.0.1"][..]),
         ("broken", Passage::Answer(500, r#"{"message":"error communicating with CA backend"}"#), &["500"]),
         ("throttled", Passage::Answer(429, "slow down"), &["429"]),
+        ("refused", Passage::Answer(400, NO_TOKEN), &["400", "sub system:serviceaccount:tekton-chains"]),
     ] {
         keyless.door.set(passage);
         let image = keyless.build(run).await;
@@ -169,6 +170,10 @@ async fn every_fault_of_fulcio_is_told_as_what_it_is_and_loses_nothing() {
     keyless.build("slow").await;
     assert_eq!(keyless.agent.mark("slow", 2 * SOON).await, "true");
 }
+
+/// What Fulcio says of a token that it cannot verify.
+const NO_TOKEN: &str =
+    r#"{"code":3,"message":"There was an error processing the identity token","details":[]}"#;
 
 #[tokio::test]
 async fn a_token_for_somebody_else_is_never_sent_and_its_replacement_signs() {
@@ -301,6 +306,45 @@ async fn services_of_a_signing_config_and_the_trust_root_of_a_mirror_sign_what_c
     assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0);
 }
 
+#[tokio::test]
+#[ignore = "needs hack/install rekor-v1; run by hack/test rekor-v1"]
+async fn entries_of_a_real_rekor_v1_are_accepted_by_cosign_offline_in_both_layouts() {
+    let keyless = Keyless::prepare("rekor-v1", &[]).await;
+    let (rekor, cosign) = (RekorV1::start().await, OfflineCosign::new());
+    let listed =
+        format!("url={},public-key={},start-time=2024-01-01T00:00:00Z", rekor.url, rekor.key.display());
+    let root = cosign.trusted_root(&[trusting(&keyless.fulcio), ("rekor", listed)]).await;
+    keyless
+        .configure(&[
+            ("storage.oci.also-bundle", "true"),
+            ("transparency.enabled", "true"),
+            ("transparency.url", &rekor.url),
+            ("signers.x509.trusted-root", root.to_str().unwrap()),
+        ])
+        .await;
+    let _hallmark = keyless.agent.start().await;
+    let image = keyless.build("app").await;
+    assert_eq!(keyless.agent.mark("app", SOON).await, "true");
+    let entry = keyless.agent.annotations("app").await["chains.tekton.dev/transparency"].clone();
+    assert!(entry.starts_with(&format!("{}/api/v1/log/entries?logIndex=", rekor.url)), "{entry}");
+    drop(rekor);
+
+    let issuer = keyless.agent.cluster.issuer();
+    let judge = Cosign::new(&keyless.access());
+    for layout in [Layout::Bundles, Layout::Tags] {
+        let judged = async |name: &str| {
+            let who = Identity { root: &root, name, issuer: &issuer };
+            judge.verify_logged(&who, layout, &image.by_digest()).await
+        };
+        let (signature, attestation) = judged(NAME).await;
+        signature.succeeded();
+        attestation.succeeded();
+        let (signature, attestation) = judged("https://kubernetes.io/namespaces/x/serviceaccounts/y").await;
+        signature.failed();
+        attestation.failed();
+    }
+}
+
 /// Fulcio, as the maker of a trust root takes it.
 fn trusting(fulcio: &Fulcio) -> (&'static str, String) {
     ("fulcio", format!("url={},certificate-chain={}", fulcio.url, fulcio.root.display()))
@@ -376,22 +420,33 @@ async fn what_the_agent_signs_in_its_name_hallmark_verifies_in_each_layout() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_away_is_waited_for_and_nothing_is_stored_without_its_entry() {
+async fn every_fault_of_the_log_is_told_as_what_it_is_and_nothing_is_stored_without_its_entry() {
     let keyless = Keyless::prepare("log", &[]).await;
     let witnesses = Witnesses::start(&keyless.fulcio).await;
     let door = Door::before(&witnesses.rekor.url).await;
-    door.set(Passage::Shut);
     let mut settings = witnesses.settings();
     settings.retain(|(key, _)| *key != "transparency.url");
     settings.push(("transparency.url", &door.url));
     keyless.configure(&settings).await;
     let _hallmark = keyless.agent.start().await;
-    let image = keyless.build("app").await;
-    keyless.waits_because("app", &["Rekor", "127.0.0.1"]).await;
-    assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0);
-    door.set(Passage::Open);
-    assert_eq!(keyless.agent.mark("app", 2 * SOON).await, "true");
-    assert_eq!(Agent::layers(&keyless.access(), &image, "att").await, 1);
+    for (run, passage, texts) in [
+        ("shut", Passage::Shut, &["Rekor", "127.0.0.1"][..]),
+        ("broken", Passage::Answer(500, r#"{"message":"no space"}"#), &["500", "no space"]),
+        ("throttled", Passage::Answer(429, "slow down"), &["429"]),
+        ("refused", Passage::Answer(400, r#"{"message":"not like that"}"#), &["400", "not like that"]),
+    ] {
+        door.set(passage);
+        let image = keyless.build(run).await;
+        keyless.waits_because(run, texts).await;
+        assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0, "nothing without its entry");
+        door.set(Passage::Open);
+        assert_eq!(keyless.agent.mark(run, 2 * SOON).await, "true");
+        assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 1);
+        assert_eq!(Agent::layers(&keyless.access(), &image, "att").await, 1, "no duplicate");
+    }
+    door.set(Passage::Slow(Duration::from_secs(10)));
+    keyless.build("slow").await;
+    assert_eq!(keyless.agent.mark("slow", 2 * SOON).await, "true");
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::support::{
-    Cluster, Expected, Fulcio, MadeLog, OfflineCosign, PlainRegistry, RekorTiles, TimestampServer,
+    Cluster, Expected, Fulcio, MadeLog, OfflineCosign, PlainRegistry, RekorTiles, RekorV1, TimestampServer,
 };
 
 const DEMANDS: Demands = Demands { entry: true, timestamp: true, time: false, certificate_log: true };
@@ -417,4 +417,42 @@ async fn a_signature_that_a_log_of_version_2_has_already_is_told_as_such() {
     log.record(&signature, Timestamp::now()).await.unwrap();
     let again = log.record(&signature, Timestamp::now()).await.unwrap_err();
     assert_eq!((again.class(), again.label()), (Class::Temporary, "log_duplicate"), "{again}");
+}
+
+#[tokio::test]
+#[ignore = "needs hack/install rekor-v1; run by hack/test rekor-v1"]
+async fn a_real_rekor_v1_gives_the_entry_that_it_has_for_a_signature_that_it_saw_before() {
+    let (rekor, cosign, folder) =
+        (RekorV1::start().await, OfflineCosign::new(), tempfile::tempdir().unwrap());
+    let listed =
+        format!("url={},public-key={},start-time=2024-01-01T00:00:00Z", rekor.url, rekor.key.display());
+    let file = cosign.trusted_root(&[("rekor", listed)]).await;
+    let root = Arc::new(TrustedRoot::read(&std::fs::read(&file).unwrap()).unwrap());
+    // RSA signs the same way each time: what is sent twice is the same entry, and answered 409.
+    let (key, public) = generated(folder.path(), &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    let log = Rekor::new(&Clients::default(), &transport(), &rekor.url, Version::V1, Some(Arc::clone(&root)));
+    let log = log.unwrap();
+    let digest = Digest::of(b"an image manifest");
+    let statement = statement(&digest);
+    for covered in
+        [Covered::Payload(b"bytes"), Covered::Envelope { payload_type: STATEMENT, payload: &statement }]
+    {
+        let bytes = signed(&key, covered);
+        let signature = Signature { covered, bytes: &bytes, by: SignedBy::Key(key.public_key()) };
+        let first = log.entry(&signature, Timestamp::now()).await.unwrap();
+        let again = log.entry(&signature, Timestamp::now()).await.unwrap();
+        assert_eq!(first.index(), again.index());
+        again.verify(root.logs(), &signature, Timestamp::now()).unwrap();
+        let mut evidence = Evidence::default();
+        evidence.add(log.record(&signature, Timestamp::now()).await.unwrap());
+        let json = bundle::write(&signature, &evidence).unwrap();
+        let expected = Expected::Key(&public);
+        let judged = match covered {
+            Covered::Payload(message) => cosign.verify_blob(&json, &file, &expected, message).await,
+            Covered::Envelope { .. } => {
+                cosign.verify_attestation(&json, &file, &expected, &digest.hex(), IMAGE_PREDICATE).await
+            }
+        };
+        judged.succeeded();
+    }
 }

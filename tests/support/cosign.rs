@@ -149,6 +149,24 @@ impl Cosign {
         (judge(&["verify"]).await, judge(&["verify-attestation", "--type", "slsaprovenance"]).await)
     }
 
+    /// Verifies signature and provenance of an image by identity and log, offline and in either layout. `who.root` is a whole
+    /// trust root here.
+    pub async fn verify_logged(
+        &self,
+        who: &Identity<'_>,
+        layout: Layout,
+        reference: &str,
+    ) -> (Finished, Finished) {
+        let judge = async |arguments: &[&str]| {
+            let mut command = self.command(arguments);
+            command.arg("--trusted-root").arg(who.root).args(["--insecure-ignore-sct", "--offline"]);
+            command.args(["--certificate-identity", who.name, "--certificate-oidc-issuer", who.issuer]);
+            command.arg(format!("--new-bundle-format={}", matches!(layout, Layout::Bundles)));
+            self.with_image(command, reference).await
+        };
+        (judge(&["verify"]).await, judge(&["verify-attestation", "--type", "slsaprovenance"]).await)
+    }
+
     fn keyless(&self, arguments: &[&str], who: &Identity<'_>) -> Command {
         let mut command = self.command(arguments);
         command.args(["--insecure-ignore-tlog=true", "--insecure-ignore-sct", "--ca-roots"]).arg(who.root);

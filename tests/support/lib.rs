@@ -15,6 +15,7 @@
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
+//! | [`RekorV1`] | a transparency log of before: Rekor v1, Trillian, PostgreSQL |
 //! | [`TufRepository`] | a TUF repository made by python-tuf, and its faults |
 //! | [`OfflineCosign`] | cosign without a registry: trust roots, bundles in files |
 //! | [`Pod`] | a root with the mounts of a pod, for the binary under test |
@@ -39,6 +40,7 @@ mod plain_registry;
 mod pod;
 mod process;
 mod rekor_tiles;
+mod rekor_v1;
 mod spire;
 mod timestamp;
 mod token_server;
@@ -60,6 +62,7 @@ pub use plain_registry::PlainRegistry;
 pub use pod::Pod;
 pub use process::{Finished, Server, eventually, run};
 pub use rekor_tiles::RekorTiles;
+pub use rekor_v1::RekorV1;
 pub use spire::Spire;
 pub use timestamp::TimestampServer;
 pub use token_server::{Asked, TokenUser};

@@ -12,6 +12,7 @@ use crate::credential::registry_config::{Proxies, RegistryConfig, Trust};
 use crate::error::{Class, Diagnose as _};
 use crate::identity::token::tests::{claims, now, token as token_text};
 use crate::signature::certificate::tests::{Leaf, NAME, authority, chain};
+use crate::signature::entry::made_log::{MadeLog, listed_authority, trusted_root};
 use crate::signature::key::Key;
 
 fn transport() -> Transport {
@@ -79,6 +80,61 @@ async fn a_certificate_is_asked_for_with_token_key_and_proof() {
         .await;
         let certificate = asked(&fulcio, &key).await.unwrap();
         assert_eq!(certificate.names(), [NAME]);
+    }
+}
+
+/// What a certificate log says of `leaf`, as Fulcio passes it on.
+fn detached(log: &MadeLog, leaf: &[u8], at: Timestamp) -> String {
+    use base64::Engine as _;
+    let base64 = |bytes: &[u8]| base64::prelude::BASE64_STANDARD.encode(bytes);
+    let time = u64::try_from(at.as_millisecond()).unwrap();
+    let length = u32::try_from(leaf.len()).unwrap().to_be_bytes();
+    let message = [&[0, 0][..], &time.to_be_bytes(), &[0, 0], &length[1..], leaf, &[0, 0]].concat();
+    let signature = log.sign(&message);
+    let size = u16::try_from(signature.len()).unwrap().to_be_bytes();
+    // SHA-256 with ECDSA.
+    let signature = [&[4, 3][..], &size, &signature].concat();
+    let said = json!({"sct_version": 0, "id": base64(&log.id()), "timestamp": time, "extensions": "",
+        "signature": base64(&signature)});
+    base64(said.to_string().as_bytes())
+}
+
+#[tokio::test]
+async fn the_word_of_a_certificate_log_beside_the_certificate_counts_as_one_inside_it() {
+    let (issuer, key) = (authority(), Key::generate("run").unwrap());
+    let (log, strange) = (MadeLog::v1("https://ct.test"), MadeLog::v1("https://other.test"));
+    let pems = chain(&issuer, key.public_key(), &Leaf::default());
+    let leaf = pem::parse(&pems[0]).unwrap().into_contents();
+    let root = trusted_root(&[listed_authority(&[issuer.der().to_vec()])], &[], &[log.listed()], &[]);
+    let root = TrustedRoot::read(root.to_string().as_bytes()).unwrap();
+    let unlogged = TrustedRoot::of_authorities(&[vec![issuer.der().to_vec()]]).unwrap();
+    for (word, refusal) in [
+        (detached(&log, &leaf, now()), None),
+        (detached(&log, b"another certificate", now()), Some("does not verify")),
+        (detached(&strange, &leaf, now()), Some("of unknown logs")),
+        (String::new(), Some("holds no signed certificate timestamp")),
+    ] {
+        let body = json!({"signedCertificateDetachedSct":
+            {"chain": {"certificates": pems}, "signedCertificateTimestamp": word}});
+        let fulcio = serving((StatusCode::OK, HeaderMap::new(), body.to_string()), |_| {}).await;
+        let certificate = asked(&fulcio, &key).await.unwrap();
+        let held = fulcio.must_hold(&certificate, &root);
+        let said = held.err().map(|error| crate::error::chain(&error));
+        assert_eq!(said.is_some(), refusal.is_some(), "{said:?}");
+        assert!(refusal.is_none_or(|text| said.unwrap().contains(text)));
+        fulcio.must_hold(&certificate, &unlogged).expect("nobody to ask");
+    }
+}
+
+#[tokio::test]
+async fn a_word_that_does_not_decode_is_no_answer() {
+    let (issuer, key) = (authority(), Key::generate("run").unwrap());
+    let pems = chain(&issuer, key.public_key(), &Leaf::default());
+    for word in ["!", "e30=", "bm8="] {
+        let body = json!({"signedCertificateDetachedSct":
+            {"chain": {"certificates": pems}, "signedCertificateTimestamp": word}});
+        let fulcio = serving((StatusCode::OK, HeaderMap::new(), body.to_string()), |_| {}).await;
+        assert!(matches!(asked(&fulcio, &key).await, Err(Error::Unexpected { .. })), "{word}");
     }
 }
 

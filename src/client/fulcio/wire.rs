@@ -43,9 +43,44 @@ pub(super) fn blocks(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
     Some(blocks.into_iter().map(pem::Pem::into_contents).collect())
 }
 
-/// The certificates of v2's answer, the leaf first, as DER.
-pub(super) fn chain(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
-    serde_json::from_slice::<Answer>(answer).ok()?.signed.chain.ders()
+/// A certificate as it was given.
+pub(super) struct Given {
+    /// It and those above it, as DER.
+    pub ders: Vec<Vec<u8>>,
+    /// The word of a certificate log beside it, in the encoding of TLS.
+    pub word: Option<Vec<u8>>,
+}
+
+/// What v2 gives.
+pub(super) fn given(answer: &[u8]) -> Option<Given> {
+    let signed = serde_json::from_slice::<Answer>(answer).ok()?.signed;
+    let word = match signed.signed_certificate_timestamp.filter(|text| !text.is_empty()) {
+        Some(text) => Some(word(&text)?),
+        None => None,
+    };
+    Some(Given { ders: signed.chain.ders()?, word })
+}
+
+/// What v1 gives; `sct` is its header of that name.
+pub(super) fn given_v1(answer: &[u8], sct: Option<&str>) -> Option<Given> {
+    let word = match sct.filter(|text| !text.is_empty()) {
+        Some(text) => Some(word(text)?),
+        None => None,
+    };
+    Some(Given { ders: blocks(answer)?, word })
+}
+
+/// What a certificate log answered to Fulcio, base64 of JSON (RFC 6962 §4.1), in the encoding of TLS (§3.2).
+fn word(text: &str) -> Option<Vec<u8>> {
+    let said: AddChain = serde_json::from_slice(&BASE64_STANDARD.decode(text).ok()?).ok()?;
+    let id = BASE64_STANDARD.decode(said.id).ok().filter(|id| id.len() == 32)?;
+    let extensions = BASE64_STANDARD.decode(said.extensions).ok()?;
+    let length = u16::try_from(extensions.len()).ok()?.to_be_bytes();
+    let signature = BASE64_STANDARD.decode(said.signature).ok()?;
+    Some(
+        [&[said.sct_version], &id[..], &said.timestamp.to_be_bytes(), &length, &extensions, &signature]
+            .concat(),
+    )
 }
 
 /// The chains of v2's `trustBundle`, each ending with the root, as DER.
@@ -65,8 +100,21 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct SignedCertificate {
     chain: Chain,
+    #[serde(default)]
+    signed_certificate_timestamp: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AddChain {
+    sct_version: u8,
+    id: String,
+    timestamp: u64,
+    #[serde(default)]
+    extensions: String,
+    signature: String,
 }
 
 #[derive(Deserialize)]
