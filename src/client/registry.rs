@@ -97,9 +97,9 @@ impl Registry {
         let passage = self.0.clients.circuits().probe(Service::Registry, origin, Instant::now());
         let answers = client.get(origin).send().await.is_ok();
         if answers {
-            passage.answered()
+            passage.answered();
         } else {
-            passage.failed()
+            passage.failed();
         }
         answers
     }

@@ -46,7 +46,7 @@ mod tests {
         assert_eq!(stale.lasting(start), None);
         stale.refused(start);
         stale.refused(start + Duration::from_mins(1));
-        assert_eq!(stale.lasting(start + BOUND - Duration::from_secs(1)), None);
+        assert_eq!(stale.lasting(start + BOUND.saturating_sub(Duration::from_secs(1))), None);
         assert!(stale.lasting(start + BOUND).unwrap().contains("mount its directory"));
         stale.cleared();
         assert_eq!(stale.lasting(start + 2 * BOUND), None);

@@ -366,8 +366,8 @@ mod tests {
     fn whoever_observes_hears_of_every_request_that_was_answered_or_failed() {
         let (circuits, now) = (Circuits::default(), Instant::now());
         let heard: Arc<Mutex<Vec<(Service, String)>>> = Arc::default();
-        let hears = Arc::clone(&heard);
-        let observer = move |service, host: &str, _| hears.lock().unwrap().push((service, host.to_owned()));
+        let ear = Arc::clone(&heard);
+        let observer = move |service, host: &str, _| ear.lock().unwrap().push((service, host.to_owned()));
         circuits.observe(Box::new(observer));
         circuits.enter(Service::Token, HOST, now).unwrap().answered();
         drop(circuits.enter(Service::Log, HOST, now).unwrap());

@@ -42,7 +42,7 @@ impl Tokens {
         let slot = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(Arc::clone)?;
         // Whoever holds it is asking for a new one.
         let held = slot.try_lock().ok()?;
-        fresh(&held, now)
+        fresh(held.as_ref(), now)
     }
 
     /// The token for `key`, from the cache while it is fresh, else by `exchange`.
@@ -54,7 +54,7 @@ impl Tokens {
     ) -> Result<Held, E> {
         let slot = self.slot(key);
         let mut held = slot.lock().await;
-        if let Some(token) = fresh(&held, now) {
+        if let Some(token) = fresh(held.as_ref(), now) {
             return Ok(token);
         }
         let token = Arc::new(exchange.await?);
@@ -75,7 +75,7 @@ impl Tokens {
         Arc::clone(slots.entry(key).or_default())
     }
 }
-fn fresh(held: &Option<Arc<Authorization>>, now: Timestamp) -> Option<Held> {
-    let token = held.as_ref().filter(|token| token.refresh_at.is_none_or(|at| now < at))?;
+fn fresh(held: Option<&Arc<Authorization>>, now: Timestamp) -> Option<Held> {
+    let token = held.filter(|token| token.refresh_at.is_none_or(|at| now < at))?;
     Some(Held { authorization: Arc::clone(token), remembered: true })
 }

@@ -219,9 +219,10 @@ impl Follower {
         if self.content.as_ref() == Some(&content) {
             return Ok(None);
         }
-        let root = TrustedRoot::read(&content);
-        let root =
-            root.map_err(|source| MirrorError::Unusable { mirror: self.source.address.clone(), source })?;
+        let root = TrustedRoot::read(&content).map_err(|source| MirrorError::Unusable {
+            mirror: self.source.address.clone(),
+            source: Box::new(source),
+        })?;
         tracing::info!(mirror = self.source.address, "a new trust root is in force");
         self.content = Some(content);
         Ok(Some(Arc::new(root)))

@@ -53,7 +53,7 @@ pub enum MirrorError {
         mirror: String,
         /// What is wrong with it.
         #[source]
-        source: TrustedRootError,
+        source: Box<TrustedRootError>,
     },
     /// It has not answered yet.
     #[error("the TUF mirror {mirror} has not answered yet")]
