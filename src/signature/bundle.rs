@@ -92,6 +92,9 @@ pub enum BundleError {
     /// It comes with a timestamp that is none.
     #[error("a timestamp of the bundle cannot be used")]
     Timestamp(#[source] super::timestamp::TimestampError),
+    /// Since version 0.2 a promise of the log is not enough.
+    #[error("a log entry of the bundle has no inclusion proof")]
+    NoInclusionProof,
     /// A content that is known to nobody here.
     #[error("the bundle holds neither an envelope nor a signature")]
     Content,
@@ -159,12 +162,16 @@ impl Bundle {
         }
         let bundle: wire::Bundle =
             serde_json::from_slice(json).map_err(|error| BundleError::Malformed(error.into()))?;
+        let promises_do = bundle.media_type == wire::MediaType::Bundle0_1;
         let (content, signature) = content(bundle.content)?;
         let material = bundle.verification_material;
         let timestamps = material.timestamp_verification_data.rfc3161_timestamps;
         let count = material.tlog_entries.len() + timestamps.len();
         if count > MOST {
             return Err(BundleError::TooMuchEvidence(count));
+        }
+        if !promises_do && material.tlog_entries.iter().any(|entry| entry.inclusion_proof.is_none()) {
+            return Err(BundleError::NoInclusionProof);
         }
         let timestamps = timestamps.into_iter().map(|timestamp| {
             SignedTimestamp::read(timestamp.signed_timestamp.into_bytes()).map_err(BundleError::Timestamp)

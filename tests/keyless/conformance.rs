@@ -39,8 +39,8 @@ impl Case {
         let artifact = self
             .read("artifact")
             .unwrap_or_else(|| std::fs::read(self.0.parent().unwrap().join("a.txt")).unwrap());
-        let key =
-            self.read("key.pub").map(|pem| PublicKey::from_pem(&String::from_utf8(pem).unwrap()).unwrap());
+        let key = self.read("key.pub").map(|pem| PublicKey::from_pem(&String::from_utf8_lossy(&pem)));
+        let key = key.map(|key| key.ok_or("its key is of no kind that is known here")).transpose()?;
         let signature = bundle.signature(Some(&artifact), key.as_ref()).ok_or("it needs a key")?;
         if let Covered::Envelope { payload, .. } = signature.covered {
             let statement: serde_json::Value =

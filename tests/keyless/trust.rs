@@ -166,9 +166,10 @@ async fn a_repository_that_was_rolled_back_does_not_take_the_newer_root_away() {
         (TrustMirror::asking(every), source(&world.settings()), Clients::default());
     let first = mirror.current(&source, &clients).await.unwrap();
     copy(before.path(), &world.repository.served());
-    let asked = world.door.count();
-    eventually("the mirror is asked again", SOON, async || (world.door.count() > asked).then_some(())).await;
-    tokio::time::sleep(5 * every).await;
+    // Two refreshes later each file of the older version has been looked at.
+    let (asked, repository) = (world.repository.asked(), &world.repository);
+    eventually("the mirror is asked again", SOON, async || (repository.asked() >= asked + 6).then_some(()))
+        .await;
     assert!(Arc::ptr_eq(&first, &mirror.current(&source, &clients).await.unwrap()));
     world.first().await.expect("a process that starts now has the newer one in its cache");
 

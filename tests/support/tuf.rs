@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::Request;
@@ -18,6 +20,7 @@ use super::process::run;
 pub struct TufRepository {
     /// Where it is served.
     pub url: String,
+    asked: Arc<AtomicUsize>,
     folder: TempDir,
     _server: JoinSet<()>,
 }
@@ -28,7 +31,10 @@ impl TufRepository {
         let folder = tempfile::tempdir().unwrap();
         let served = folder.path().join("served");
         std::fs::create_dir(&served).unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
         let routes = Router::new().fallback(move |request: Request| {
+            counter.fetch_add(1, Ordering::Relaxed);
             let file = served.join(request.uri().path().trim_start_matches('/'));
             async move { std::fs::read(file).map_err(|_| StatusCode::NOT_FOUND) }
         });
@@ -36,7 +42,12 @@ impl TufRepository {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, folder, _server: server }
+        Self { url, asked, folder, _server: server }
+    }
+
+    /// How many files it was asked for.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Publishes `root` as the target `trusted_root.json` in this version of the repository.
