@@ -40,9 +40,9 @@ impl TufRepository {
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mut server = JoinSet::new();
-        server.spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, asked, folder, _server: server }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { url, asked, folder, _server: tasks }
     }
 
     /// How many files it was asked for.
