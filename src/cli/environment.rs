@@ -40,7 +40,7 @@ pub(super) fn surroundings() -> Surroundings {
 
 /// Who the process is in clouds.
 pub(super) fn clouds() -> cloud::Surroundings {
-    cloud::Surroundings { aws: aws(), google: google() }
+    cloud::Surroundings { aws: aws(), google: google(), azure: azure() }
 }
 
 fn google() -> cloud::google::Variables {
@@ -48,6 +48,19 @@ fn google() -> cloud::google::Variables {
     cloud::google::Variables {
         credentials: set("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from),
         metadata_host: set("GCE_METADATA_HOST"),
+        sts_endpoint: set("CLOUDSDK_API_ENDPOINT_OVERRIDES_STS"),
+        iam_credentials_endpoint: set("CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"),
+    }
+}
+
+fn azure() -> cloud::acr::Variables {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    cloud::acr::Variables {
+        client_id: set("AZURE_CLIENT_ID"),
+        tenant_id: set("AZURE_TENANT_ID"),
+        federated_token_file: set("AZURE_FEDERATED_TOKEN_FILE").map(PathBuf::from),
+        authority_host: set("AZURE_AUTHORITY_HOST"),
+        metadata_endpoint: set("AZURE_POD_IDENTITY_AUTHORITY_HOST"),
     }
 }
 

@@ -23,12 +23,14 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::clouds::CloudIdentities;
 use self::clouds::Clouds;
 use self::keys::KeyFiles;
 pub use self::keys::{KeySource, key_directory};
 use self::policy_keys::{Keys, PolicyKeys};
 use self::registries::{DockerFiles, RegistryFile, refusal};
 use self::servers::{Built, Servers};
+use super::refresh::Files;
 use super::runs::said;
 use crate::client::registry::Registry;
 use crate::config::{Config, KeyChoice};
@@ -61,8 +63,8 @@ pub struct Settings {
     pub registries: Arc<RegistryConfig>,
     /// The credentials of docker and podman files.
     pub files: Arc<Lent>,
-    /// The agent's own identity in clouds.
-    pub clouds: Arc<Lent>,
+    /// Identities in clouds.
+    pub clouds: CloudIdentities,
     /// Counts changes.
     pub generation: i64,
 }
@@ -116,7 +118,7 @@ struct Change {
     servers: Option<Built>,
     registries: Option<Arc<RegistryConfig>>,
     files: Option<Lent>,
-    clouds: Option<Arc<Lent>>,
+    clouds: Option<CloudIdentities>,
 }
 
 impl Change {
@@ -160,6 +162,8 @@ pub struct Process {
     pub clouds: cloud::Surroundings,
     /// Where the files of a TUF mirror are kept unless the ConfigMap names a place (`TUF_ROOT`).
     pub trust_cache: Option<PathBuf>,
+    /// Where its identity token and its token services are.
+    pub exchanges: Files,
     /// Where identity tokens may come from.
     pub identities: identity::selection::Surroundings,
 }
@@ -188,16 +192,16 @@ impl Follower {
         process: Process,
         registry: Registry,
     ) -> Self {
-        let Process { keys, proxies, surroundings, clouds, trust_cache, identities } = process;
+        let Process { keys, proxies, surroundings, clouds, trust_cache, exchanges, identities } = process;
         Self {
             keys: KeyFiles::new(client.clone(), keys),
             policy_keys: PolicyKeys::new(client.clone(), namespace),
+            clouds: Clouds::new(client.clone(), clouds, &exchanges, registry.clone()),
             client,
             namespace: namespace.to_owned(),
             config_map: config_map.to_owned(),
             registries: RegistryFile::new(proxies),
             docker: DockerFiles::new(surroundings),
-            clouds: Clouds::new(clouds, registry.clone()),
             servers: Servers::new(identities, registry, trust_cache),
             config_seen: None,
         }
@@ -218,7 +222,7 @@ impl Follower {
                 let servers = self.servers.changed(&config, &registries).await;
                 let servers = servers.unwrap_or_else(|| Err(Arc::new(self.keys.none())));
                 let files = Arc::new(self.docker.changed().await.unwrap_or_default());
-                let clouds = self.clouds.changed(&config, &registries).unwrap_or_default();
+                let clouds = self.clouds.first(&config, &registries);
                 let policy_keys = Arc::new(self.policy_keys.changed(&config).await.unwrap_or_default());
                 let generation = 1;
                 return Some(Settings {

@@ -16,9 +16,12 @@
     reason = "a test fails by panicking, and its parts are no library"
 )]
 
+mod acr;
 mod clouds;
 mod doctor;
 mod ecr;
 mod google;
+mod pull_secrets;
+mod run_identity;
 #[path = "../support/lib.rs"]
 mod support;

@@ -285,9 +285,14 @@ async fn components_are_added_by_whoever_wants_them() {
     let up = "../".repeat(folder.path().canonicalize().unwrap().components().count() - 1);
     let config = format!("{up}{}/config", ROOT.trim_start_matches('/'));
     let own = json!({"resources": [format!("{config}/base")], "components": [
-        format!("{config}/components/network-policy"), format!("{config}/components/service-monitor")]});
+        format!("{config}/components/network-policy"), format!("{config}/components/service-monitor"),
+        format!("{config}/components/run-identity")]});
     std::fs::write(folder.path().join("kustomization.yaml"), own.to_string()).unwrap();
+    let agent = "--as=system:serviceaccount:tekton-chains:tekton-chains-controller";
+    let right = ["auth", "can-i", "create", "serviceaccounts/token", "-n", "default", agent];
+    assert!(!kubectl(cluster, &right, "").await.status.success(), "no release gives this right");
     apply(cluster, &["-k", folder.path().to_str().unwrap()], "").await;
+    assert!(kubectl(cluster, &right, "").await.status.success(), "the component does");
 
     let labels = ["-l", "app.kubernetes.io/part-of=tekton-chains", "-n", "tekton-chains", "-o", "json"];
     let kinds = "networkpolicy,servicemonitor,service";

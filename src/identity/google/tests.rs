@@ -17,7 +17,7 @@ const ACCOUNT: &str = "signer@project.iam.gserviceaccount.com";
 fn variables(url: &str) -> Variables {
     let host = url.strip_prefix("http://").unwrap().to_owned();
     Variables {
-        credentials: google::Variables { credentials: None, metadata_host: Some(host) },
+        credentials: google::Variables { metadata_host: Some(host), ..google::Variables::default() },
         account: Some(ACCOUNT.to_owned()),
         iam_endpoint: Some(url.to_owned()),
     }
