@@ -28,7 +28,7 @@ use super::trial::{Refusal, Standing, Trial};
 use super::{Registry, TagLock};
 use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
-use crate::client::token::{Scope, TokenError};
+use crate::client::token::Scope;
 use crate::config::{Config, Registry as Settings};
 use crate::credential::registry_config::RegistryConfig;
 use crate::credential::{Candidate, Consulted, Credential, Keychain};
