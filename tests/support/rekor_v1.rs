@@ -107,7 +107,8 @@ async fn database(folder: &Path) -> Result<(Server, String), StartFailure> {
 
 /// A program of PostgreSQL, as somebody who is not root.
 fn postgres(folder: &Path, program: &str) -> Command {
-    let program = binary("postgres").join(program);
+    // Its real place: nobody else gets into the folders of root.
+    let program = std::fs::canonicalize(binary("postgres").join(program)).unwrap();
     if std::fs::metadata(folder).unwrap().uid() != 0 {
         return Command::new(program);
     }
