@@ -100,7 +100,9 @@ async fn database(folder: &Path) -> Result<(Server, String), StartFailure> {
         command
     };
     server.ready(async || run(psql(&["-c", "select 1"])).await.code == Some(0)).await?;
-    let tables = installed("trillian.sql");
+    // Where that somebody may read it.
+    let tables = folder.join("trillian.sql");
+    std::fs::copy(installed("trillian.sql"), &tables).unwrap();
     run(psql(&["--set=ON_ERROR_STOP=1", "--file", tables.to_str().unwrap()])).await.succeeded();
     Ok((server, address))
 }
