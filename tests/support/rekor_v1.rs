@@ -100,14 +100,17 @@ async fn database(folder: &Path) -> Result<(Server, String), StartFailure> {
         command
     };
     server.ready(async || run(psql(&["-c", "select 1"])).await.code == Some(0)).await?;
-    let tables = installed("trillian.sql");
+    // Where that somebody may read it.
+    let tables = folder.join("trillian.sql");
+    std::fs::copy(installed("trillian.sql"), &tables).unwrap();
     run(psql(&["--set=ON_ERROR_STOP=1", "--file", tables.to_str().unwrap()])).await.succeeded();
     Ok((server, address))
 }
 
 /// A program of PostgreSQL, as somebody who is not root.
 fn postgres(folder: &Path, program: &str) -> Command {
-    let program = binary("postgres").join(program);
+    // Its real place: nobody else gets into the folders of root.
+    let program = std::fs::canonicalize(binary("postgres").join(program)).unwrap();
     if std::fs::metadata(folder).unwrap().uid() != 0 {
         return Command::new(program);
     }
