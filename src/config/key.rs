@@ -288,6 +288,7 @@ mod tests {
                 "a.b/c=d",
                 "a.b",
                 "a/b",
+                "team-*=key",
             ];
             let set = other.into_iter().any(|text| {
                 key.field.set(&mut config, text).is_ok() && config != super::super::Config::default()

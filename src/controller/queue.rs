@@ -1,5 +1,5 @@
 //! Pending work, in the order in which it is taken: runs that completed now, then what is due again, then the
-//! backlog that was found at start-up.
+//! backlog that was found at start-up, newest first.
 //!
 //! # Guarantees
 //!
@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
@@ -111,6 +112,22 @@ pub struct Queue {
 impl Queue {
     /// A run is done and unsigned. `body` is what the API server sent.
     pub fn offer(&self, key: RunKey, lane: Lane, body: Option<Bytes>, now: Instant) {
+        self.take_in(key, lane, body, None, now);
+    }
+
+    /// A run was done and unsigned before anybody watched: those that ended last go first.
+    pub fn offer_old(&self, key: RunKey, completed: Option<Timestamp>, now: Instant) {
+        self.take_in(key, Lane::Backlog, None, completed, now);
+    }
+
+    fn take_in(
+        &self,
+        key: RunKey,
+        lane: Lane,
+        body: Option<Bytes>,
+        completed: Option<Timestamp>,
+        now: Instant,
+    ) {
         let mut state = self.state();
         if state.recent.has(&key, now) {
             return;
@@ -131,10 +148,11 @@ impl Queue {
         }
         let (since, due, children) = (None, None, BTreeSet::new());
         let (place, host, reopened) = (Place::Queued, None, false);
-        let came = now;
-        let task = Task { lane, place, body, attempts: 0, came, since, due, children, host, reopened };
+        let (came, attempts) = (now, 0);
+        let task =
+            Task { lane, completed, place, body, attempts, came, since, due, children, host, reopened };
         state.tasks.insert(key.clone(), task);
-        state.lane(lane).push_back(key);
+        state.enqueue(&key);
         drop(state);
         self.changed.notify_one();
     }
@@ -157,8 +175,8 @@ impl Queue {
             Place::Working { again } => *again = true,
             Place::Later if task.children.remove(child) && task.children.is_empty() => {
                 task.place = Place::Queued;
-                let (lane, due) = (task.lane, task.due.take());
-                state.lane(lane).push_back(owner.clone());
+                let due = task.due.take();
+                state.enqueue(owner);
                 due.and_then(|due| state.due.remove(&due));
                 drop(state);
                 self.changed.notify_one();
@@ -207,9 +225,9 @@ impl Queue {
             Next::Done | Next::Idle | Next::Children(..) if again => {
                 // What was sent meanwhile may be older than what this attempt wrote: the run is read anew.
                 (task.place, task.attempts) = (Place::Queued, 0);
-                let (lane, old) = (task.lane, task.body.take());
+                let old = task.body.take();
                 state.release(old);
-                state.lane(lane).push_back(key.clone());
+                state.enqueue(key);
             }
             Next::Done => {
                 state.forget(key);

@@ -1,7 +1,8 @@
 //! When to try again, decided from values alone: one rule for all causes (credentials specification §1.8).
 //!
 //! A permanent cause gives up at once; a cause that somebody has to mend backs off up to ten minutes; a host that
-//! is away is not slept for: its runs wait until it answers. All end after the retry window.
+//! is away is not slept for: its runs wait until it answers, unless it did so several times and they failed all the
+//! same. All end after the retry window.
 
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ const MISCONFIGURED: [u64; 6] = [10, 30, 60, 120, 300, 600];
 const TEMPORARY: [u64; 6] = [1, 2, 5, 15, 30, 60];
 /// Delays between the three looks for something that must exist, all within five minutes.
 const ABSENT: [u64; 2] = [60, 120];
+
+/// A host that answers probes and fails the run after each is not away but ill: its runs do not come back all at once
+/// every few seconds.
+const BACK_IN_VAIN: u32 = 6;
 
 /// After a run was changed by others each time it was to be patched.
 pub(super) const CONFLICT_PAUSE: Duration = Duration::from_secs(2);
@@ -47,7 +52,8 @@ pub fn verdict<'a, E: Diagnose + 'a>(
         return Verdict::Retry(Next::After(after));
     }
     // A host that is away decides: while it is, the run cannot be completed anyway.
-    if let Some(host) = curable.iter().find_map(|failure| failure.host_away()) {
+    let away = curable.iter().find_map(|failure| failure.host_away());
+    if let Some(host) = away.filter(|_| attempts <= BACK_IN_VAIN) {
         return Verdict::Retry(Next::Host(host.to_owned(), window.saturating_sub(elapsed)));
     }
     let delay = curable.iter().map(|failure| delay(failure.class(), attempts)).min().unwrap_or_default();
@@ -131,11 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_waits_for_its_host_whatever_the_attempt() {
-        for attempt in [1, 10, 1000] {
+    fn an_outage_waits_for_its_host_until_that_was_back_in_vain_too_often() {
+        for attempt in [1, BACK_IN_VAIN] {
             let failure = [Failure(Class::Temporary, Some("registry:5000"), None)];
             assert_eq!(after(&failure, attempt), Verdict::Retry(Next::Host("registry:5000".into(), DAY)));
         }
+        let failure = [Failure(Class::Temporary, Some("registry:5000"), None)];
+        let later = Verdict::Retry(Next::After(Duration::from_mins(1)));
+        assert_eq!(after(&failure, BACK_IN_VAIN + 1), later);
     }
 
     #[test]
@@ -155,10 +164,10 @@ mod tests {
     #[test]
     fn the_window_ends_every_retry_and_none_is_planned_beyond_it() {
         let failure = [Failure(Class::Temporary, Some("registry:5000"), None)];
-        assert!(matches!(verdict(failure.iter(), 9, DAY, DAY, 0.5), Verdict::GiveUp(_)));
+        assert!(matches!(verdict(failure.iter(), 2, DAY, DAY, 0.5), Verdict::GiveUp(_)));
         let soon = DAY.checked_sub(Duration::from_secs(5)).unwrap();
         let waits = Verdict::Retry(Next::Host("registry:5000".into(), Duration::from_secs(5)));
-        assert_eq!(verdict(failure.iter(), 9, soon, DAY, 0.5), waits);
+        assert_eq!(verdict(failure.iter(), 2, soon, DAY, 0.5), waits);
         let failure = [Failure(Class::Misconfigured, None, None)];
         let last = verdict(failure.iter(), 9, soon, DAY, 0.5);
         assert_eq!(last, Verdict::Retry(Next::After(Duration::from_secs(5))));

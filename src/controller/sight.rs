@@ -59,7 +59,7 @@ impl Sight {
         self.pipeline_run_seen(kind, head);
         self.child_ended(kind, head);
         if !matches!(self.decide(head, now), Decision::Ignore(_)) {
-            self.queue.offer(head.key(kind), Lane::Backlog, None, Instant::now());
+            self.queue.offer_old(head.key(kind), head.completed_at(), Instant::now());
         }
     }
 

@@ -11,8 +11,8 @@ use crate::agent::{Agent, SOON, repository, stopped_well};
 use crate::main_path::TO_REGISTRY;
 use crate::support::{Access, Authentication, Completion, Cosign, Crane, Distribution, PushedImage};
 
-/// The first retry of a cause that somebody has to mend, and the time until a Secret is looked at.
-const MENDED: Duration = Duration::from_secs(60);
+/// The first two retries of a cause that somebody has to mend, with the time until a Secret is looked at.
+const MENDED: Duration = Duration::from_mins(2);
 
 struct World {
     access: Access,

@@ -1,10 +1,12 @@
 //! What the queue knows, and the moves that keep it in order.
 
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::recent::Recent;
 use super::{Job, Lane};
@@ -17,7 +19,8 @@ pub(super) const BODY_BUDGET: usize = 8 * 1024 * 1024;
 #[derive(Default)]
 pub(super) struct State {
     pub(super) fresh: VecDeque<RunKey>,
-    pub(super) backlog: VecDeque<RunKey>,
+    /// By the end of the run, and the order of coming among those of one moment; the next one is the last.
+    pub(super) backlog: BTreeMap<(Option<Timestamp>, Reverse<u64>), RunKey>,
     pub(super) due: BTreeMap<Due, RunKey>,
     pub(super) awaiting: HashMap<String, BTreeSet<RunKey>>,
     pub(super) tasks: HashMap<RunKey, Task>,
@@ -33,6 +36,8 @@ pub(super) type Due = (Instant, u64);
 /// One run.
 pub(super) struct Task {
     pub(super) lane: Lane,
+    /// When it ended, of one that was there before; it orders the backlog.
+    pub(super) completed: Option<Timestamp>,
     pub(super) place: Place,
     pub(super) body: Option<Bytes>,
     pub(super) attempts: u32,
@@ -56,10 +61,15 @@ pub(super) enum Place {
 }
 
 impl State {
-    pub(super) fn lane(&mut self, lane: Lane) -> &mut VecDeque<RunKey> {
-        match lane {
-            Lane::Fresh => &mut self.fresh,
-            Lane::Backlog => &mut self.backlog,
+    /// Puts a task that there is where its lane says.
+    pub(super) fn enqueue(&mut self, key: &RunKey) {
+        let Some(task) = self.tasks.get(key) else { return };
+        match task.lane {
+            Lane::Fresh => self.fresh.push_back(key.clone()),
+            Lane::Backlog => {
+                self.sequence += 1;
+                self.backlog.insert((task.completed, Reverse(self.sequence)), key.clone());
+            }
         }
     }
 
@@ -89,7 +99,7 @@ impl State {
         }
         match self.due.first_entry() {
             Some(first) if first.key().0 <= now => Some(first.remove()),
-            _ => self.backlog.pop_front(),
+            _ => self.backlog.pop_last().map(|(_, key)| key),
         }
     }
 
@@ -128,10 +138,11 @@ impl State {
 
     /// It was tried before, so everything is read anew.
     pub(super) fn reopen(&mut self, key: &RunKey, came: Instant) {
-        let (lane, place) = (Lane::Backlog, Place::Later);
+        let (lane, completed, place) = (Lane::Backlog, None, Place::Later);
         let (since, due, children, host) = (None, None, BTreeSet::new(), None);
         let (body, attempts, reopened) = (None, 1, true);
-        let task = Task { lane, place, body, attempts, came, since, due, children, host, reopened };
+        let task =
+            Task { lane, completed, place, body, attempts, came, since, due, children, host, reopened };
         self.tasks.insert(key.clone(), task);
     }
 

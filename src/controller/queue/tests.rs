@@ -270,3 +270,18 @@ async fn the_census_tells_what_is_pending_by_age_and_by_what_it_waits_for() {
     };
     assert_eq!(queue.census(later(9)), expected);
 }
+
+#[tokio::test]
+async fn of_the_backlog_those_that_ended_last_go_first_and_those_of_one_moment_in_their_order() {
+    let queue = Queue::default();
+    let at = |second: i64| Timestamp::from_second(second).ok();
+    for (name, completed) in [("b", at(2)), ("unknown", None), ("c", at(3)), ("c-2", at(3)), ("a", at(1))] {
+        queue.offer_old(key(name), completed, Instant::now());
+    }
+    offer(&queue, "new", Lane::Fresh);
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        order.push(taken(&queue).await);
+    }
+    assert_eq!(order, ["new", "c", "c-2", "b", "a", "unknown"]);
+}
