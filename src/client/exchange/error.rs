@@ -62,6 +62,14 @@ pub enum Error {
         /// The identity that was asked for.
         identity: String,
     },
+    /// It knows no such role.
+    #[error("{host} knows no role {role:?}")]
+    RoleNotFound {
+        /// Who.
+        host: String,
+        /// The role that was asked for.
+        role: String,
+    },
     /// Its API is closed to us.
     #[error("{host} does not allow it: {answer}")]
     NotAllowed {
@@ -102,7 +110,7 @@ impl Diagnose for Error {
             Self::Unavailable { .. } => "exchange_unavailable",
             Self::Throttled { .. } => "exchange_throttled",
             Self::Denied { .. } | Self::NotAllowed { .. } => "exchange_denied",
-            Self::IdentityNotFound { .. } => "exchange_identity",
+            Self::IdentityNotFound { .. } | Self::RoleNotFound { .. } => "exchange_identity",
             Self::Unexpected { .. } | Self::Invalid { .. } => "exchange_invalid",
         }
     }
