@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod fulcio;
 pub mod http;
 pub mod log;
+pub mod openid;
 pub mod registry;
 pub mod rekor;
 pub mod retry_after;

@@ -4,7 +4,9 @@
 mod configure_docker;
 mod docker_file;
 mod identities;
+mod identity;
 mod lifetime;
+pub(super) mod login;
 mod output;
 mod pull_token;
 mod status;
@@ -16,6 +18,10 @@ use super::Exit;
 /// Log in to registries with short-lived tokens and pull tokens.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Log in with a browser, or by a code on another machine.
+    Login(login::LoginArguments),
+    /// Forget a login, and the registry tokens that came of it.
+    Logout(login::LogoutArguments),
     /// Have docker and others ask Hallmark for the credentials of a registry.
     ConfigureDocker(configure_docker::Arguments),
     /// Make a pull token: a longer-lived login for where no identity token is to be had.
@@ -24,6 +30,9 @@ pub enum Command {
     List(identities::ListArguments),
     /// Revoke a pull token.
     Revoke(identities::RevokeArguments),
+    /// Make, change, list and delete identities that others may assume.
+    #[command(subcommand, visible_alias = "identities")]
+    Identity(identity::Command),
     /// Show which registries are configured, and what is kept for them.
     Status,
 }
@@ -31,10 +40,13 @@ pub enum Command {
 /// Runs one of them.
 pub async fn run(command: Command) -> Exit {
     match command {
+        Command::Login(arguments) => login::login(arguments).await,
+        Command::Logout(arguments) => login::logout(&arguments),
         Command::ConfigureDocker(arguments) => configure_docker::run(arguments).await,
         Command::PullToken(arguments) => pull_token::run(arguments).await,
         Command::List(arguments) => identities::list(arguments).await,
         Command::Revoke(arguments) => identities::revoke(arguments).await,
+        Command::Identity(command) => identity::run(command).await,
         Command::Status => status::run(),
     }
 }

@@ -119,6 +119,8 @@ pub(super) struct HelperVariables {
     pub(super) identity: Option<String>,
     /// `HALLMARK_IDENTITY_TOKEN`: a file.
     pub(super) token_file: Option<PathBuf>,
+    /// `HALLMARK_IDENTITY_PROVIDER`: a name.
+    pub(super) identity_provider: Option<String>,
     /// `HALLMARK_PROVIDERS`: a file.
     pub(super) providers: Option<PathBuf>,
 }
@@ -129,6 +131,7 @@ pub(super) fn helper() -> HelperVariables {
     HelperVariables {
         identity: set("HALLMARK_IDENTITY"),
         token_file: set("HALLMARK_IDENTITY_TOKEN").map(PathBuf::from),
+        identity_provider: set("HALLMARK_IDENTITY_PROVIDER"),
         providers: set("HALLMARK_PROVIDERS").map(PathBuf::from),
     }
 }

@@ -67,7 +67,9 @@ impl Error {
             Self::Subject { .. } | Self::AccountsNotAllowed => Reason::SubjectTokenUnavailable,
             Self::Exchange(error) => match error {
                 exchange::Error::Denied { .. } | exchange::Error::NotAllowed { .. } => Reason::ExchangeDenied,
-                exchange::Error::IdentityNotFound { .. } => Reason::IdentityNotFound,
+                exchange::Error::IdentityNotFound { .. } | exchange::Error::RoleNotFound { .. } => {
+                    Reason::IdentityNotFound
+                }
                 exchange::Error::Throttled { .. } => Reason::ExchangeThrottled,
                 exchange::Error::Invalid { .. }
                 | exchange::Error::Unexpected { .. }

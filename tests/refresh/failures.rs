@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::{Known, eventually};
-use crate::world::{NAME, Running, SOON, World};
+use crate::world::{NAME, Running, SOON, World, kubectl};
 
 const TYPE: &str = "kubernetes.io/dockerconfigjson";
 const LONG: Duration = Duration::from_mins(1);
@@ -105,20 +105,19 @@ async fn immutable_and_malformed_secrets_are_told_and_not_written() {
 #[tokio::test]
 async fn case_9_a_secret_of_a_name_without_a_right_is_told_and_not_tried_again_at_once() {
     let world = World::start().await;
-    let rbac = "rbac.authorization.k8s.io";
-    let rule = json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]});
-    world
-        .cluster
-        .create(&json!({"apiVersion": format!("{rbac}/v1"), "kind": "ClusterRole",
-            "metadata": {"name": "watch-all"}, "rules": [rule]}))
-        .await;
-    world
-        .cluster
-        .create(&json!({"apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding",
-            "metadata": {"name": "watch-all"},
-            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "watch-all"},
-            "subjects": [{"kind": "ServiceAccount", "name": "controller", "namespace": "pull-secret-updater"}]}))
-        .await;
+    let overlay = concat!(env!("CARGO_MANIFEST_DIR"), "/config/overlays/pull-secret-updater-watch-all");
+    let admin = world.cluster.kubeconfig("admin");
+    kubectl(&admin, &["apply", "-k", overlay]).await.succeeded();
+    let arguments = [
+        "get",
+        "deployment",
+        "controller",
+        "-n",
+        "pull-secret-updater",
+        "-o=jsonpath={.spec.template.spec.containers[0].args}",
+    ];
+    let arguments = kubectl(&admin, &arguments).await.succeeded().stdout;
+    assert_eq!(arguments, r#"["refresh","--watch-all"]"#);
     let updater = world.updater(&["--watch-all"]).await;
     let tenant = world.tenant("forbidden", 3600).await;
     tenant.create("other-secret", TYPE, Some("{}"), true).await;
@@ -133,6 +132,24 @@ async fn case_9_a_secret_of_a_name_without_a_right_is_told_and_not_tried_again_a
     assert_eq!(tenant.exchanges(), 2, "one for each Secret");
     let content = tenant.secrets.get("other-secret").await.unwrap().data.unwrap();
     assert_eq!(content[".dockerconfigjson"].0, b"{}");
+
+    // The right on that name is all that it takes; the next try is due after ten minutes, or when the Secret changes.
+    let role = ["create", "clusterrole", "other", "--verb=update,patch", "--resource=secrets"];
+    kubectl(&admin, &[&role[..], &["--resource-name=other-secret"]].concat()).await.succeeded();
+    let account = "--serviceaccount=pull-secret-updater:controller";
+    kubectl(&admin, &["create", "clusterrolebinding", "other", "--clusterrole=other", account])
+        .await
+        .succeeded();
+    let other = world.tenant("granted", 3600).await;
+    let annotation = format!("{}identity={}", crate::world::PREFIX, other.identity);
+    let annotate =
+        ["annotate", "secret", "other-secret", "--overwrite", "-n", &tenant.namespace, &annotation];
+    kubectl(&admin, &annotate).await.succeeded();
+    eventually("other-secret is filled", SOON, async || {
+        let content = tenant.secrets.get("other-secret").await.unwrap().data.unwrap();
+        (content[".dockerconfigjson"].0.len() > 2).then_some(())
+    })
+    .await;
     drop(updater);
 }
 

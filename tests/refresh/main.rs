@@ -15,6 +15,8 @@
 mod document;
 mod failures;
 mod helper;
+mod identities;
+mod login;
 mod person;
 mod pull_token;
 mod runs;

@@ -107,6 +107,24 @@ async fn the_kubernetes_secret_of_a_token_holds_that_registry_alone_and_opens_it
 }
 
 #[tokio::test]
+async fn the_recipe_of_the_document_makes_a_secret_of_the_whole_saved_file() {
+    let world = &Running::shared().await.world;
+    let person = Person::new(world, "recipe", 3600).await;
+    person.auth(&["configure-docker", "--pull-token"], &["--save"]).await.succeeded();
+    let namespace = world.cluster.namespace("recipe").await;
+    let file = format!("--from-file=.dockerconfigjson={}", person.docker_config().display());
+    let create = ["create", "secret", "generic", "regcred", &file, "--type=kubernetes.io/dockerconfigjson"];
+    let arguments = [&["-n", &namespace][..], &create].concat();
+    kubectl(&world.cluster.kubeconfig("admin"), &arguments).await.succeeded();
+    let secrets: kube::Api<k8s_openapi::api::core::v1::Secret> =
+        kube::Api::namespaced(world.cluster.client().await, &namespace);
+    let content = secrets.get("regcred").await.unwrap().data.unwrap()[".dockerconfigjson"].0.clone();
+    assert_eq!(String::from_utf8(content.clone()).unwrap(), person.read_docker_config());
+    let access = world.access(&serde_json::from_slice(&content).unwrap());
+    assert!(Crane::new(&access).manifest(&image(world).await.by_digest()).await.is_some());
+}
+
+#[tokio::test]
 async fn what_cannot_be_meant_is_refused_before_anything_is_made() {
     let world = &Running::shared().await.world;
     let person = Person::new(world, "mistakes", 3600).await;

@@ -42,6 +42,12 @@ pub struct Known {
     pub subject: String,
     /// Seconds that tokens granted to it live.
     pub ttl: i64,
+    /// Whether the subject is a regular expression.
+    pattern: bool,
+    /// The audience that identity tokens have; without one, this service's own.
+    audience: Option<String>,
+    /// Roles that were bound to it, by their names.
+    roles: Vec<String>,
     /// Keys of the issuer, where the identity brings its own: then it is a pull token.
     keys: Option<Value>,
     /// As its maker described it.
@@ -52,7 +58,17 @@ impl Known {
     /// An identity that a service account of `cluster` may assume.
     pub fn account(cluster: &Cluster, namespace: &str, account: &str, ttl: i64) -> Self {
         let subject = format!("system:serviceaccount:{namespace}:{account}");
-        Self { issuer: cluster.issuer(), subject, ttl, keys: None, description: Value::Null }
+        Self::of(cluster.issuer(), subject, ttl)
+    }
+
+    /// A person who needs no identity to assume: the client of an issuer that he logs in by.
+    pub fn person(issuer: &str, subject: &str, client: &str, ttl: i64) -> Self {
+        Self { audience: Some(client.to_owned()), ..Self::of(issuer.to_owned(), subject.to_owned(), ttl) }
+    }
+
+    fn of(issuer: String, subject: String, ttl: i64) -> Self {
+        let (audience, roles, description) = (None, Vec::new(), Value::Null);
+        Self { issuer, subject, ttl, pattern: false, audience, roles, keys: None, description }
     }
 }
 
@@ -124,6 +140,17 @@ impl FakeSts {
     /// The certificate behind its own.
     pub fn ca_pem(&self) -> String {
         self.authority.pem()
+    }
+
+    /// Trusts the tokens of another issuer, by its keys.
+    pub fn trusts(&self, issuer: &str, keys: Value) {
+        self.state.issuers.lock().unwrap().insert(issuer.to_owned(), keys);
+    }
+
+    /// Whose tokens may assume an identity, and which roles it has.
+    pub fn rule_of(&self, identity: &str) -> Option<(Value, Vec<String>)> {
+        let identities = self.state.identities.lock().unwrap();
+        identities.get(identity).map(|known| (known.description.clone(), known.roles.clone()))
     }
 
     /// Makes an identity known.

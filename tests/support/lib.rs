@@ -11,6 +11,7 @@
 //! | [`Distribution`] | the distribution registry: TLS; token, htpasswd or no authentication; outages |
 //! | [`PlainRegistry`] | go-containerregistry's registry: HTTP, no authentication, counted requests |
 //! | [`FakeSts`] | a token service: TLS; it verifies the tokens of a cluster by that cluster's own keys |
+//! | [`Dex`] | an OpenID Connect provider where people log in, and the [`Browser`] that they do it with |
 //! | [`Crane`], [`Cosign`] | clients of somebody else's making: they push images and judge signatures |
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
@@ -27,6 +28,7 @@ mod binary;
 mod cluster;
 mod cosign;
 mod crane;
+mod dex;
 mod distribution;
 mod door;
 mod fake_sts;
@@ -50,6 +52,7 @@ pub use binary::binary;
 pub use cluster::{Cluster, Completion};
 pub use cosign::{Cosign, Identity, KeyPair, Layout};
 pub use crane::{Crane, PushedImage};
+pub use dex::{Browser, Dex};
 pub use distribution::{Authentication, Distribution};
 pub use door::{Door, Passage};
 pub use fake_sts::{Exchanged, FakeSts, Known};

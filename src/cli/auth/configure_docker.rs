@@ -8,6 +8,7 @@ use clap::Args;
 use super::super::credential_helper::session::{Session, SessionError, Setting, Settings, file_error};
 use super::super::{Exit, environment, fail, refuse};
 use super::docker_file::{DockerError, DockerFile};
+use super::identities::{AccountOptions, known_source};
 use super::pull_token;
 use crate::error::chain;
 use crate::refresh::splice::quoted;
@@ -38,6 +39,10 @@ pub struct Arguments {
     /// File with the identity token that is exchanged; without it, what hallmark identity would find.
     #[arg(long, value_name = "FILE")]
     identity_token: Option<PathBuf>,
+
+    /// The one source of identity tokens, by the name that hallmark identity has for it.
+    #[arg(long, value_parser = known_source, value_name = "NAME")]
+    identity_provider: Option<String>,
 
     /// Docker's folder instead of `$DOCKER_CONFIG` or ~/.docker.
     #[arg(long, value_name = "DIR")]
@@ -72,13 +77,13 @@ enum ConfigureError {
 pub(super) async fn run(arguments: Arguments) -> Exit {
     if arguments.pull_token {
         let registry = arguments.registry.into_iter().next().unwrap_or_default();
-        let made = pull_token::Arguments::of(
+        let account = AccountOptions {
             registry,
-            arguments.identity,
-            arguments.identity_token,
-            arguments.config,
-            arguments.token,
-        );
+            identity: arguments.identity,
+            identity_token: arguments.identity_token,
+            identity_provider: arguments.identity_provider,
+        };
+        let made = pull_token::Arguments::of(account, arguments.config, arguments.token);
         return pull_token::run(made).await;
     }
     match configure(&arguments) {
@@ -138,10 +143,13 @@ fn set(folders: &environment::Folders, arguments: &Arguments) -> Result<(), Sess
             identity: arguments.identity.clone().or(old.identity),
             provider: arguments.provider.clone().or(old.provider),
             identity_token: arguments.identity_token.clone().or(old.identity_token),
+            identity_provider: arguments.identity_provider.clone().or(old.identity_provider),
+            login: old.login,
         };
-        if setting.identity.is_none() {
+        if setting.identity.is_none() && setting.login.is_none() {
             eprintln!(
-                "warning: no identity is known for {registry}: give --identity, or set HALLMARK_IDENTITY"
+                "warning: no identity is known for {registry}: give --identity, set HALLMARK_IDENTITY, or log in by \
+                 hallmark auth login"
             );
         }
         if setting != Setting::default() {

@@ -9,15 +9,16 @@ use jiff::Timestamp;
 use super::super::credential_helper::session::{Session, SessionError, TokenSource};
 use super::super::style::table;
 use super::super::{Exit, environment, fail};
-use super::pull_token::days_until;
+use super::pull_token::{ISSUER, days_until};
 use crate::client::exchange;
 use crate::client::exchange::identities::{Identities, Identity};
 use crate::client::http::Clients;
 use crate::credential::registry_config::RegistryConfig;
+use crate::identity::provider::{Provider, UnknownProvider};
 
 /// As whom the provider is asked.
 #[derive(Debug, Args)]
-pub(super) struct AccountOptions {
+pub struct AccountOptions {
     /// Registry that the tokens are for.
     #[arg(long, default_value = "cgr.dev", value_name = "HOST")]
     pub(super) registry: String,
@@ -29,6 +30,15 @@ pub(super) struct AccountOptions {
     /// File with the identity token that is exchanged, or - for standard input.
     #[arg(long, value_name = "FILE")]
     pub(super) identity_token: Option<PathBuf>,
+
+    /// The one source of identity tokens, by the name that hallmark identity has for it.
+    #[arg(long, value_parser = known_source, value_name = "NAME")]
+    pub(super) identity_provider: Option<String>,
+}
+
+/// A name that `hallmark identity` knows.
+pub(super) fn known_source(name: &str) -> Result<String, UnknownProvider> {
+    name.parse::<Provider>().map(|_| name.to_owned())
 }
 
 /// List pull tokens.
@@ -67,7 +77,7 @@ pub(super) enum AccountError {
     NoProvider(String),
     #[error("the provider of {0} has no API for pull tokens")]
     NoApi(String),
-    #[error("no identity is known for {0}: give --identity")]
+    #[error("no identity is known for {0}: give --identity, or log in")]
     NoIdentity(String),
 }
 
@@ -82,8 +92,9 @@ impl Account {
             let provider = provider.ok_or_else(|| AccountError::NoProvider(registry.clone()))?;
             TokenSource::new(registry, provider)
         };
-        let source = source.with(options.identity.clone(), options.identity_token.clone());
-        if source.identity.is_none() {
+        let (identity, file) = (options.identity.clone(), options.identity_token.clone());
+        let source = source.with(identity, file, options.identity_provider.clone());
+        if source.identity.is_none() && source.login.is_none() {
             return Err(AccountError::NoIdentity(registry.clone()));
         }
         let api = source.provider.api.clone().ok_or_else(|| AccountError::NoApi(registry.clone()))?;
@@ -141,7 +152,7 @@ pub(super) async fn revoke(arguments: RevokeArguments) -> Exit {
     }
 }
 
-fn failed(error: &AccountError) -> Exit {
+pub(super) fn failed(error: &AccountError) -> Exit {
     match error {
         AccountError::Session(error) => fail(error),
         AccountError::Api(error) => fail(error),
@@ -153,7 +164,9 @@ fn failed(error: &AccountError) -> Exit {
 fn shown(identities: &[Identity], now: Timestamp) -> String {
     let mut tokens: Vec<_> = identities
         .iter()
-        .filter_map(|identity| Some((identity.fixed.as_ref()?.expiration, identity)))
+        .filter_map(|identity| Some((identity.fixed.as_ref()?, identity)))
+        .filter(|(fixed, _)| fixed.issuer == ISSUER)
+        .map(|(fixed, identity)| (fixed.expiration, identity))
         .collect();
     tokens.sort_by_key(|(end, identity)| (*end, identity.id.clone()));
     let rows = tokens.into_iter().map(|(end, identity)| {
@@ -167,12 +180,14 @@ fn shown(identities: &[Identity], now: Timestamp) -> String {
 }
 
 /// Names are text from outside.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(200).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use jiff::SignedDuration;
 
     use super::*;
@@ -187,11 +202,13 @@ mod tests {
             description: "for a mirror".into(),
             created_at: Some("2026-01-01T00:00:00Z".parse().unwrap()),
             fixed: Some(Static {
-                issuer: String::new(),
+                issuer: ISSUER.to_owned(),
                 subject: String::new(),
                 issuer_keys: String::new(),
                 expiration: now + SignedDuration::from_hours(hours),
+                rest: BTreeMap::new(),
             }),
+            claim_match: None,
         };
         let other = Identity { fixed: None, ..identity("org/not-a-token", 0) };
         let text = shown(&[identity("org/b", 30 * 24 + 1), identity("org/a", -1), other], now);

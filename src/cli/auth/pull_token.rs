@@ -2,6 +2,7 @@
 //! §7.2). It is an identity of its own, whose one key is made here and thrown away when the token is signed: nobody,
 //! not even its maker, can sign another; deleting the identity revokes it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use aws_lc_rs::rand::{SystemRandom, fill};
@@ -23,7 +24,8 @@ use crate::credential::docker_config::read_document;
 use crate::credential::{Credential, Location, Login, Redacted, Source};
 use crate::refresh::splice::quoted;
 
-const ISSUER: &str = "https://pulltoken.issuer.chainguard.dev";
+/// The issuer of every pull token; its keys are the identity's own.
+pub(super) const ISSUER: &str = "https://pulltoken.issuer.chainguard.dev";
 const KEY_ID: &str = "pull-token";
 
 /// Make a pull token.
@@ -101,14 +103,8 @@ enum PullTokenError {
 
 impl Arguments {
     /// As `configure-docker --pull-token` means it.
-    pub(super) fn of(
-        registry: String,
-        identity: Option<String>,
-        identity_token: Option<PathBuf>,
-        config: Option<PathBuf>,
-        token: TokenOptions,
-    ) -> Self {
-        Self { account: AccountOptions { registry, identity, identity_token }, token, config }
+    pub(super) fn of(account: AccountOptions, config: Option<PathBuf>, token: TokenOptions) -> Self {
+        Self { account, token, config }
     }
 }
 
@@ -160,7 +156,9 @@ async fn make(account: &Account, arguments: &Arguments, now: Timestamp) -> Resul
             subject: subject.clone(),
             issuer_keys: json!({"keys": [public(&key)]}).to_string(),
             expiration: expires_at,
+            rest: BTreeMap::new(),
         }),
+        claim_match: None,
     };
     let made = account.api().create(&parent, &wanted).await.map_err(AccountError::from)?;
     let claims = json!({"iss": ISSUER, "sub": subject, "aud": account.provider_audience(), "iat": now.as_second(),

@@ -32,7 +32,10 @@ fn shown(now: Timestamp) -> Result<String, SessionError> {
         let kept = kept.map_or_else(|| "none".to_owned(), |end| format!("until {end}"));
         let asked = docker.as_ref().and_then(|file| file.find(&["credHelpers", registry]).ok().flatten());
         let asked = if asked == Some("\"hallmark\"") { "asks hallmark" } else { "does not ask" };
-        let identity = source.identity.clone().unwrap_or_default();
+        let person = source.login.as_ref().map(|login| {
+            session.logged_in(login).unwrap_or_else(|| format!("nobody is logged in at {}", login.issuer))
+        });
+        let identity = source.identity.clone().or(person).unwrap_or_default();
         Some(vec![registry.clone(), source.provider.name.clone(), identity, kept, asked.to_owned()])
     });
     Ok(table(&["REGISTRY", "PROVIDER", "IDENTITY", "TOKEN", "DOCKER"], rows))

@@ -5,35 +5,35 @@
 //! written whole or not at all, for its owner alone, and is of no use once it has ended; anything that cannot be read
 //! there is as good as nothing.
 
+mod error;
+mod kept;
+mod login;
 mod settings;
+mod subject;
 
 use std::collections::BTreeMap;
 use std::fs::TryLockError;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use jiff::Timestamp;
 
 use super::super::environment::{self, Folders, HelperVariables};
 use super::super::private_file;
 use crate::artifact::digest::Digest;
 use crate::client::exchange::provider::{DEFAULT, Provider, Providers};
-use crate::client::exchange::{self, Asked, Exchange, RegistryToken};
+use crate::client::exchange::{Asked, Exchange, RegistryToken};
 use crate::client::http::Clients;
-use crate::credential::Redacted;
+use crate::client::openid::Relation;
 use crate::credential::registry_config::RegistryConfig;
-use crate::error::{Class, Diagnose};
-use crate::identity::token::{IdentityToken, TokenError};
-use crate::identity::{self, selection};
-use crate::refresh::sources::{SourceError, providers};
-pub(in crate::cli) use settings::{Setting, Settings};
+use crate::refresh::sources::providers;
+pub(in crate::cli) use error::{SessionError, file_error};
+use kept::{keep, kept};
+pub(in crate::cli) use login::name as login_name;
+pub(in crate::cli) use settings::{LoginSetting, Setting, Settings};
+use subject::subject;
 
-/// How long before its end a token is replaced.
-const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 const LOOK_AT_LOCK: Duration = Duration::from_millis(10);
 
 /// What a command needs to know about this person.
@@ -53,53 +53,9 @@ pub(in crate::cli) struct TokenSource {
     /// The identity to assume.
     pub(in crate::cli) identity: Option<String>,
     token_file: Option<PathBuf>,
-}
-
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::cli) enum SessionError {
-    /// Nowhere to keep anything.
-    #[error("neither HOME nor XDG_CONFIG_HOME and XDG_CACHE_HOME are set")]
-    Homeless,
-    /// A file cannot be used.
-    #[error("cannot use {}", file.display())]
-    File {
-        /// Which.
-        file: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file of ours that is not as we write it.
-    #[error("{} cannot be read as JSON", file.display())]
-    Malformed {
-        /// Which.
-        file: PathBuf,
-    },
-    /// The providers.
-    #[error(transparent)]
-    Providers(#[from] SourceError),
-    /// The identity token.
-    #[error("no identity token for {audience}")]
-    Identity {
-        /// Whom it would be for.
-        audience: String,
-        /// Why.
-        #[source]
-        source: identity::Error,
-    },
-    /// The token service.
-    #[error(transparent)]
-    Exchange(#[from] exchange::Error),
-}
-
-/// As it is kept.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    #[serde(with = "super::secret_text")]
-    token: Zeroizing<String>,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
+    identity_provider: Option<String>,
+    /// Where a person logs in for it.
+    pub(in crate::cli) login: Option<Relation>,
 }
 
 impl Session {
@@ -115,8 +71,8 @@ impl Session {
         &self.folders
     }
 
-    /// Where tokens for a server come from; nothing when it is no business of ours. Without an identity there is
-    /// nothing to assume, so that a provider alone makes no source.
+    /// Where tokens for a server come from; nothing when it is no business of ours. Without an identity to
+    /// assume or a person who logs in, a provider alone makes no source.
     pub(in crate::cli) fn source(&self, server: &str) -> Option<TokenSource> {
         let registry = host_of(server).to_ascii_lowercase();
         let setting = self.settings.registries.get(&registry);
@@ -129,11 +85,16 @@ impl Session {
             setting.and_then(|setting| setting.identity.clone()).or_else(|| self.variables.identity.clone());
         let token_file = setting.and_then(|setting| setting.identity_token.clone());
         let token_file = token_file.or_else(|| self.variables.token_file.clone());
-        identity.is_some().then(|| TokenSource {
+        let identity_provider = setting.and_then(|setting| setting.identity_provider.clone());
+        let identity_provider = identity_provider.or_else(|| self.variables.identity_provider.clone());
+        let login = setting.and_then(|setting| setting.login.as_ref()).map(LoginSetting::relation);
+        (identity.is_some() || login.is_some()).then(|| TokenSource {
             registry,
             provider: Arc::clone(provider),
             identity,
             token_file,
+            identity_provider,
+            login,
         })
     }
 
@@ -172,7 +133,7 @@ impl Session {
         source: &TokenSource,
         audience: &str,
     ) -> Result<RegistryToken, SessionError> {
-        let subject = subject(source).await?;
+        let subject = subject(self, source).await?;
         let registries = RegistryConfig::of_environment(environment::proxies());
         let exchange = Exchange::with(&source.provider, &Clients::default(), &registries)?;
         let scope = source.provider.scope.as_deref();
@@ -192,7 +153,9 @@ impl Session {
 
     fn kept_at(&self, source: &TokenSource) -> PathBuf {
         let identity = source.identity.as_deref().unwrap_or_default();
-        let parts = [source.registry.as_str(), source.provider.endpoint.as_str(), identity];
+        let login = source.login.as_ref().map(|login| format!("{}\n{}", login.issuer, login.client));
+        let login = login.unwrap_or_default();
+        let parts = [source.registry.as_str(), source.provider.endpoint.as_str(), identity, &login];
         let name = hex::encode(Digest::of(parts.join("\n").as_bytes()).as_bytes());
         self.folders.cache.join("tokens").join(format!("{name}.json"))
     }
@@ -211,98 +174,34 @@ impl Session {
     }
 }
 
-/// The identity token of this process.
-async fn subject(source: &TokenSource) -> Result<IdentityToken, SessionError> {
-    let audience = &source.provider.subject_audience;
-    let failed = |source| SessionError::Identity { audience: audience.clone(), source };
-    let token = match source.token_file.as_deref() {
-        Some(file) if file == Path::new("-") => from_input(),
-        file => match selection::select(None, file, &environment::identities(None)) {
-            Ok(source) => source.token(audience).await,
-            Err(error) => Err(error),
-        },
-    };
-    token.map_err(failed)
-}
-
-fn from_input() -> Result<IdentityToken, identity::Error> {
-    let mut text = Zeroizing::new(String::new());
-    let read = std::io::stdin().take(64 * 1024).read_to_string(&mut text);
-    read.map_err(|source| identity::Error::File { file: "-".into(), source })?;
-    IdentityToken::parse(&text).map_err(|reason: TokenError| identity::Error::Token {
-        provider: identity::provider::Provider::CustomPath,
-        reason,
-    })
-}
-
-fn keep(file: &Path, token: &RegistryToken) -> Result<(), SessionError> {
-    let text = Zeroizing::new(token.token.expose_text().into_owned());
-    let kept = Kept { token: text, issued_at: token.issued_at, expires_at: token.expires_at };
-    let text = Zeroizing::new(serde_json::to_string(&kept).unwrap_or_default());
-    private_file::write(file, &text).map_err(file_error(file))
-}
-
-/// A token that is kept and lives for a while yet.
-fn kept(file: &Path, now: Timestamp) -> Option<RegistryToken> {
-    let text = private_file::read(file).ok()??;
-    let Kept { token, issued_at, expires_at } = serde_json::from_str(&text).ok()?;
-    let ahead = AHEAD.min(expires_at.duration_since(issued_at) / 2);
-    let token = RegistryToken { token: Redacted::from(token.as_str()), issued_at, expires_at };
-    (expires_at.duration_since(now) > ahead).then_some(token)
-}
-
 /// `host[:port]` of a server URL as docker and others write it.
 pub(in crate::cli) fn host_of(server: &str) -> &str {
     let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
     rest.split('/').next().unwrap_or(rest)
 }
 
-pub(in crate::cli) fn file_error(file: &Path) -> impl Fn(std::io::Error) -> SessionError + use<> {
-    let file = file.to_owned();
-    move |source| SessionError::File { file: file.clone(), source }
-}
-
 impl TokenSource {
     /// The same, as somebody else or with another identity token.
-    pub(in crate::cli) fn with(mut self, identity: Option<String>, token_file: Option<PathBuf>) -> Self {
+    pub(in crate::cli) fn with(
+        mut self,
+        identity: Option<String>,
+        token_file: Option<PathBuf>,
+        identity_provider: Option<String>,
+    ) -> Self {
         self.identity = identity.or(self.identity);
         self.token_file = token_file.or(self.token_file);
+        self.identity_provider = identity_provider.or(self.identity_provider);
         self
     }
 
     pub(in crate::cli) fn new(registry: &str, provider: Arc<Provider>) -> Self {
-        Self { registry: registry.to_owned(), provider, identity: None, token_file: None }
-    }
-}
-
-impl Diagnose for SessionError {
-    fn class(&self) -> Class {
-        match self {
-            Self::Identity { source, .. } => source.class(),
-            Self::Exchange(error) => error.class(),
-            _ => Class::Misconfigured,
-        }
-    }
-
-    fn label(&self) -> &'static str {
-        match self {
-            Self::Identity { source, .. } => source.label(),
-            Self::Exchange(exchange::Error::Denied { .. } | exchange::Error::NotAllowed { .. }) => {
-                "registry_denied"
-            }
-            Self::Exchange(error) => error.label(),
-            _ => "settings",
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Identity { audience, .. } => Some(format!(
-                "give a token for audience {audience}: a file by HALLMARK_IDENTITY_TOKEN or --identity-token, or \
-                 SIGSTORE_ID_TOKEN"
-            )),
-            Self::Exchange(error) => error.hint(),
-            _ => None,
+        Self {
+            registry: registry.to_owned(),
+            provider,
+            identity: None,
+            token_file: None,
+            identity_provider: None,
+            login: None,
         }
     }
 }
@@ -318,32 +217,5 @@ mod tests {
         }
         assert_eq!(host_of("https://index.docker.io/v1/"), "index.docker.io");
         assert_eq!(host_of("127.0.0.1:5000"), "127.0.0.1:5000");
-    }
-
-    #[test]
-    fn a_kept_token_serves_until_five_minutes_or_half_of_its_life_before_its_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("t.json");
-        let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let after = |seconds| now + SignedDuration::from_secs(seconds);
-        let write = |life: i64| {
-            let kept = Kept { token: Zeroizing::new("t".into()), issued_at: now, expires_at: after(life) };
-            private_file::write(&file, &serde_json::to_string(&kept).unwrap()).unwrap();
-        };
-        write(3600);
-        assert!(kept(&file, after(3299)).is_some() && kept(&file, after(3300)).is_none());
-        write(60);
-        assert!(kept(&file, after(29)).is_some() && kept(&file, after(30)).is_none());
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_as_good_as_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("t.json");
-        assert!(kept(&file, Timestamp::UNIX_EPOCH).is_none());
-        for broken in ["", "{", "{\"token\":\"x\"}", "[]"] {
-            std::fs::write(&file, broken).unwrap();
-            assert!(kept(&file, Timestamp::UNIX_EPOCH).is_none(), "{broken}");
-        }
     }
 }

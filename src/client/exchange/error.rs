@@ -68,6 +68,14 @@ pub enum Error {
         /// Its name.
         provider: String,
     },
+    /// It knows no such role.
+    #[error("{host} knows no role {role:?}")]
+    RoleNotFound {
+        /// Who.
+        host: String,
+        /// The role that was asked for.
+        role: String,
+    },
     /// Its API is closed to us.
     #[error("{host} does not allow it: {answer}")]
     NotAllowed {
@@ -108,8 +116,8 @@ impl Diagnose for Error {
             Self::Unavailable { .. } => "exchange_unavailable",
             Self::Throttled { .. } => "exchange_throttled",
             Self::Denied { .. } | Self::NotAllowed { .. } => "exchange_denied",
-            Self::IdentityNotFound { .. } => "exchange_identity",
             Self::OfCloud { .. } => "exchange_kind",
+            Self::IdentityNotFound { .. } | Self::RoleNotFound { .. } => "exchange_identity",
             Self::Unexpected { .. } | Self::Invalid { .. } => "exchange_invalid",
         }
     }

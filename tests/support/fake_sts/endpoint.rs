@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::extract::{Path, RawQuery, State as Shared};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post, put};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
@@ -23,7 +23,9 @@ pub(super) fn router(state: &Sts) -> Router {
         .route("/.well-known/openid-configuration", get(discovery))
         .route("/keys", get(keys))
         .route("/iam/v1/identities", get(list))
-        .route("/iam/v1/identities/{*id}", delete(revoke).post(create))
+        .route("/iam/v1/identities/{*id}", put(update).delete(revoke).post(create))
+        .route("/iam/v1/roles", get(roles))
+        .route("/iam/v1/rolebindings/{*parent}", post(bind))
         .with_state(Arc::clone(state))
 }
 
@@ -126,7 +128,11 @@ impl State {
         if asked.audience.is_empty() {
             return Err((400, json!({"code": 3, "message": "missing aud"})));
         }
-        let known = self.identities.lock().unwrap().get(&asked.identity).cloned();
+        let known = if asked.identity.is_empty() {
+            self.person(&asked.subject_token)
+        } else {
+            self.identities.lock().unwrap().get(&asked.identity).cloned()
+        };
         let known = known.ok_or_else(|| (404, json!({"code": 5, "message": "no such identity"})))?;
         let claims = self.verified(&asked.subject_token, &known).ok_or_else(|| denied("not verified"))?;
         let base = self.base.lock().unwrap().clone();
@@ -136,10 +142,14 @@ impl State {
             Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
             one => one.as_str().into_iter().collect(),
         };
-        if !audiences.iter().any(|audience| accepted.contains(audience)) {
+        let fits = |audience: &&str| match &known.audience {
+            Some(client) => audience == client,
+            None => accepted.contains(audience),
+        };
+        if !audiences.iter().any(fits) {
             return Err(denied("audience mismatch"));
         }
-        if claims["iss"] != known.issuer.as_str() || claims["sub"] != known.subject.as_str() {
+        if claims["iss"] != known.issuer.as_str() || !known.is(claims["sub"].as_str().unwrap_or_default()) {
             return Err(denied("issuer or subject mismatch"));
         }
         let now = Timestamp::now();
@@ -152,10 +162,44 @@ impl State {
         Ok((token, known.ttl, known.subject))
     }
 
+    /// Whose token it is, when he assumes nothing.
+    fn person(&self, token: &str) -> Option<Known> {
+        let claims = jwt::unverified(token)?;
+        let identities = self.identities.lock().unwrap();
+        let is_his = |known: &&Known| {
+            known.audience.is_some()
+                && claims["iss"] == known.issuer.as_str()
+                && claims["sub"] == known.subject.as_str()
+        };
+        identities.values().find(is_his).cloned()
+    }
+
     /// The claims, verified by the keys of the identity or of the issuer that it names.
     fn verified(&self, token: &str, known: &Known) -> Option<Value> {
         let keys = known.keys.clone().or_else(|| self.issuers.lock().unwrap().get(&known.issuer).cloned())?;
         jwt::verify(token, &keys, Timestamp::now())
+    }
+}
+
+impl Known {
+    fn is(&self, subject: &str) -> bool {
+        if self.pattern {
+            return regex::Regex::new(&self.subject).is_ok_and(|pattern| pattern.is_match(subject));
+        }
+        self.subject == subject
+    }
+
+    /// As its maker describes it.
+    fn described(description: &Value) -> Option<Self> {
+        let rule = [&description["static"], &description["claim_match"]]
+            .into_iter()
+            .find(|rule| rule.is_object())?;
+        let text = |name: &str| rule[name].as_str().map(str::to_owned);
+        let pattern = text("subject_pattern");
+        let subject = text("subject").or_else(|| pattern.clone())?;
+        let keys = text("issuer_keys").map(|keys| serde_json::from_str(&keys).unwrap_or_default());
+        let known = Self::of(text("issuer")?, subject, 3600);
+        Some(Self { pattern: pattern.is_some(), keys, description: description.clone(), ..known })
     }
 }
 
@@ -199,20 +243,71 @@ async fn create(
         return nobody();
     }
     let mut description: Value = serde_json::from_str(&body).unwrap_or_default();
-    let rule =
-        if description["static"].is_object() { &description["static"] } else { &description["claim_match"] };
-    let text = |name: &str| rule[name].as_str().map(str::to_owned);
-    let (Some(issuer), Some(subject)) = (text("issuer"), text("subject").or_else(|| text("subject_pattern")))
-    else {
-        return reply(400, &json!({"code": 3, "message": "an identity needs issuer and subject"}));
-    };
-    let keys = text("issuer_keys").map(|keys| serde_json::from_str(&keys).unwrap_or_default());
     let id = format!("{parent}/{:016x}", Timestamp::now().as_nanosecond());
     description["id"] = id.clone().into();
     description["created_at"] = Timestamp::now().to_string().into();
-    let known = Known { issuer, subject, ttl: 3600, keys, description: description.clone() };
-    sts.identities.lock().unwrap().insert(id, known);
-    reply(200, &description)
+    keep(&sts, id, &description)
+}
+
+/// Keeps an identity, with the roles that it has.
+fn keep(sts: &State, id: String, description: &Value) -> Response {
+    let Some(mut known) = Known::described(description) else {
+        return reply(400, &json!({"code": 3, "message": "an identity needs issuer and subject"}));
+    };
+    let mut identities = sts.identities.lock().unwrap();
+    known.roles = identities.remove(&id).map(|old| old.roles).unwrap_or_default();
+    identities.insert(id, known);
+    reply(200, description)
+}
+
+async fn update(
+    Shared(sts): Shared<Sts>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    if !may_manage(&sts, &headers) {
+        return nobody();
+    }
+    let known = sts.identities.lock().unwrap().contains_key(&id);
+    match serde_json::from_str(&body) {
+        Ok(description) if known => keep(&sts, id, &description),
+        Ok(_) => reply(404, &json!({"code": 5, "message": "no such identity"})),
+        Err(_) => reply(400, &json!({"code": 3, "message": "no JSON"})),
+    }
+}
+
+/// Two roles, under ids of no meaning.
+async fn roles(Shared(sts): Shared<Sts>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    if !may_manage(&sts, &headers) {
+        return nobody();
+    }
+    let wanted = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .find(|(name, _)| name == "name")
+        .map(|(_, value)| value.into_owned());
+    let known = ["registry.pull", "viewer"]
+        .into_iter()
+        .filter(|name| wanted.as_deref().is_none_or(|one| one == *name));
+    let items: Vec<Value> =
+        known.map(|name| json!({"id": format!("role-of-{name}"), "name": name})).collect();
+    reply(200, &json!({"items": items}))
+}
+
+async fn bind(Shared(sts): Shared<Sts>, headers: HeaderMap, body: String) -> Response {
+    if !may_manage(&sts, &headers) {
+        return nobody();
+    }
+    let binding: Value = serde_json::from_str(&body).unwrap_or_default();
+    let role = binding["role"].as_str().and_then(|role| role.strip_prefix("role-of-"));
+    let mut identities = sts.identities.lock().unwrap();
+    let identity = binding["identity"].as_str().and_then(|id| identities.get_mut(id));
+    match (role, identity) {
+        (Some(role), Some(identity)) => {
+            identity.roles.push(role.to_owned());
+            reply(200, &binding)
+        }
+        _ => reply(404, &json!({"code": 5, "message": "no such role or identity"})),
+    }
 }
 
 async fn revoke(Shared(sts): Shared<Sts>, Path(id): Path<String>, headers: HeaderMap) -> Response {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::super::super::environment::Folders;
 use super::super::super::private_file;
 use super::{SessionError, file_error};
+use crate::client::openid::Relation;
 
 /// The settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,28 @@ pub(in crate::cli) struct Setting {
     /// File with the identity token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) identity_token: Option<PathBuf>,
+    /// The one source of identity tokens, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) identity_provider: Option<String>,
+    /// Where a person logs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) login: Option<LoginSetting>,
+}
+
+/// Where a person logs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(in crate::cli) struct LoginSetting {
+    /// The issuer.
+    pub(in crate::cli) issuer: String,
+    /// The public client that Hallmark is there.
+    pub(in crate::cli) client_id: String,
+}
+
+impl LoginSetting {
+    pub(in crate::cli) fn relation(&self) -> Relation {
+        Relation { issuer: self.issuer.clone(), client: self.client_id.clone() }
+    }
 }
 
 impl Settings {
