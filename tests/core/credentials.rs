@@ -230,7 +230,7 @@ async fn a_pipeline_run_pushes_with_the_credentials_of_the_task_run_that_pushed(
         .result("IMAGE_DIGEST", &image.digest);
     agent.end_pipeline_run("release", end).await;
     assert_eq!(agent.pipeline_mark("release").await, "true");
-    let used = agent.pipeline_annotation("release", "chains.tekton.dev/registry-credential").await;
+    let used = agent.pipeline_annotation("release", "registry-credential").await;
     assert_eq!(used, format!("pod.imagePullSecrets {}/push ({})", agent.namespace, access.host));
     stopped_well(hallmark);
 }
