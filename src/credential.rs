@@ -11,6 +11,7 @@ pub mod agent;
 pub mod cloud;
 pub mod consulted;
 pub mod docker_config;
+pub mod exchange;
 pub mod fetch;
 pub mod files;
 pub mod helper;
@@ -123,6 +124,8 @@ pub struct Candidate {
 pub struct Keychain {
     /// In the order in which the sources list them.
     pub entries: Vec<Entry>,
+    /// Those of the run's own sources that are asked when their turn comes.
+    pub fetchers: Vec<Fetcher>,
     /// What was wrong with the sources.
     pub problems: Vec<Problem>,
     /// Every place that was looked at, those without entries too, so that "nothing matched" can be explained.
@@ -177,11 +180,12 @@ impl Keychain {
     /// The credentials for `repository` in the order of trial, each once, anonymous last (§1.4).
     pub fn candidates(&self, repository: &Repository) -> Vec<Arc<Candidate>> {
         let sought = Sought::of(repository);
-        let lent = self.agent.entries(repository);
+        let own = self.fetchers.iter().filter_map(|fetcher| fetcher.entry(repository));
+        let to_fetch: Vec<Entry> = own.chain(self.agent.entries(repository)).collect();
         let mut matching: Vec<(Order<'_>, &Entry)> = self
             .entries
             .iter()
-            .chain(&lent)
+            .chain(&to_fetch)
             .enumerate()
             .filter_map(|(position, entry)| Some((Order::of(entry, position, &sought)?, entry)))
             .collect();
@@ -206,6 +210,7 @@ impl Keychain {
     /// Its own sources before those of `rest`, whose agent lends as before.
     pub fn before(mut self, rest: &Self) -> Self {
         self.entries.extend(rest.entries.iter().cloned());
+        self.fetchers.extend(rest.fetchers.iter().cloned());
         self.problems.extend(rest.problems.iter().cloned());
         self.looked_at.extend(rest.looked_at.iter().cloned());
         self.consulted.extend(rest.consulted.iter().cloned());

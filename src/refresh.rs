@@ -19,6 +19,7 @@
 //! How often an exchange has failed is forgotten at a restart: each failing Secret costs one exchange then.
 
 pub mod agenda;
+mod cloud;
 pub mod content;
 pub mod decide;
 mod event;
@@ -50,6 +51,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::http::Clients;
+use crate::credential::cloud::federation::Federation;
 use crate::credential::registry_config::RegistryConfig;
 use crate::error::chain;
 use crate::telemetry::metrics::Metrics;
@@ -86,6 +88,8 @@ pub struct Options {
     pub namespace: String,
     /// Whom to trust, and proxies.
     pub registries: Arc<RegistryConfig>,
+    /// The clouds, for providers of their kinds.
+    pub federation: Federation,
 }
 
 /// Whether a Secret, by `namespace/name`, is this replica's.
@@ -114,6 +118,7 @@ impl Updater {
             client,
             clients: Clients::default(),
             registries: Arc::clone(&options.registries),
+            federation: options.federation.clone(),
             token_file: options.token_file.clone(),
             service_accounts: options.service_accounts,
             metrics,

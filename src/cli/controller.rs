@@ -67,11 +67,12 @@ pub struct Arguments {
     )]
     config_observability: String,
 
-    /// With refresh.enabled: file with the identity token that is exchanged for registry tokens.
+    /// File with the identity token that is exchanged for registry tokens, with refresh.enabled and for providers with
+    /// agent-identity.
     #[arg(long, env = "HALLMARK_REFRESH_TOKEN_FILE", default_value = TOKEN_FILE, value_name = "FILE")]
     refresh_token_file: PathBuf,
 
-    /// With refresh.enabled: token services, in TOML; it may be absent.
+    /// Token services, in TOML, with refresh.enabled and for providers with agent-identity; it may be absent.
     #[arg(long, env = "HALLMARK_REFRESH_PROVIDERS", default_value = PROVIDERS_FILE, value_name = "FILE")]
     refresh_providers: PathBuf,
 
@@ -98,6 +99,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(client) => client,
         Err(error) => return fail_to_connect(error.as_ref()),
     };
+    let exchanges = Files { token: arguments.refresh_token_file, providers: arguments.refresh_providers };
     let namespaces = arguments.namespace.iter().map(|name| name.trim().to_owned());
     let options = Options {
         namespaces: namespaces.filter(|name| !name.is_empty()).collect(),
@@ -110,6 +112,7 @@ pub async fn run(arguments: Arguments) -> Exit {
             proxies: environment::proxies(),
             surroundings: environment::surroundings(),
             clouds: environment::clouds(),
+            exchanges: exchanges.clone(),
             identities: environment::identities(Some(&client)),
         },
         companions: Companions {
@@ -117,7 +120,7 @@ pub async fn run(arguments: Arguments) -> Exit {
             leader_election: arguments.config_leader_election,
             observability: arguments.config_observability,
         },
-        refresh: Files { token: arguments.refresh_token_file, providers: arguments.refresh_providers },
+        refresh: exchanges,
     };
     let stop = CancellationToken::new();
     match stop_on_signal(&stop, Box::pin(controller::run(client, options, stop.clone()))).await {

@@ -14,7 +14,7 @@ use futures::FutureExt as _;
 
 use self::subject::{Inquiry, NamedImage, Subjects};
 use super::output::Output;
-use super::registries::{RegistryOptions, clouds};
+use super::registries::{RegistryOptions, accounts, clouds};
 use super::{Exit, fail, refuse};
 use crate::client::registry::{self, Registry, Session};
 use crate::config::Config;
@@ -168,6 +168,7 @@ pub(super) async fn explain_with(
     let config = subjects.config(arguments).await?;
     let registry = Registry::new().map_err(|error| fail(&error))?;
     let clouds = clouds(&registry, registries, &config);
+    let accounts = subjects.client().and_then(|client| accounts(client, &registry, registries, &config));
     let mut explained = Vec::new();
     for inquiry in subjects.inquiries(arguments).await? {
         let namespace = &inquiry.references.namespace;
@@ -178,7 +179,7 @@ pub(super) async fn explain_with(
             permission,
             ..Agent::default()
         };
-        let keychain = Arc::new(subjects.keychain(&inquiry.references, agent).await?);
+        let keychain = Arc::new(subjects.keychain(&inquiry.references, accounts.as_ref(), agent).await?);
         let session = session(&registry, &inquiry, &config, registries, &keychain);
         for (target, reference) in targets(&inquiry, &config, arguments.operation) {
             let asked = if arguments.probe {

@@ -40,8 +40,17 @@ pub(super) fn clouds() -> cloud::Surroundings {
     let google = cloud::google::Variables {
         credentials: set("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from),
         metadata_host: set("GCE_METADATA_HOST"),
+        sts_endpoint: set("CLOUDSDK_API_ENDPOINT_OVERRIDES_STS"),
+        iam_credentials_endpoint: set("CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS"),
     };
-    cloud::Surroundings { aws: aws(), google }
+    let azure = cloud::acr::Variables {
+        client_id: set("AZURE_CLIENT_ID"),
+        tenant_id: set("AZURE_TENANT_ID"),
+        federated_token_file: set("AZURE_FEDERATED_TOKEN_FILE").map(PathBuf::from),
+        authority_host: set("AZURE_AUTHORITY_HOST"),
+        metadata_endpoint: set("AZURE_POD_IDENTITY_AUTHORITY_HOST"),
+    };
+    cloud::Surroundings { aws: aws(), google, azure }
 }
 
 fn aws() -> cloud::ecr::Variables {

@@ -113,6 +113,7 @@ impl Manifests {
             accounts: self.all("ServiceAccount")?,
             secrets: self.all("Secret")?,
             registries: Arc::default(),
+            clouds: Arc::default(),
         })
     }
 

@@ -8,8 +8,8 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::controller::{client, stop_on_signal};
-use super::registries::RegistryOptions;
-use super::{Exit, fail_to_connect, refuse};
+use super::registries::{RegistryOptions, federation};
+use super::{Exit, fail, fail_to_connect, refuse};
 use crate::controller::refresh::{Alone, alone};
 use crate::refresh::{Options, PROVIDERS_FILE, TOKEN_FILE};
 
@@ -77,6 +77,10 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(client) => client,
         Err(error) => return fail_to_connect(error.as_ref()),
     };
+    let federation = match federation(&registries) {
+        Ok(federation) => federation,
+        Err(error) => return fail(&error),
+    };
     let names = arguments.secret_name.iter().map(|name| name.trim().to_owned());
     let options = Options {
         token_file: arguments.token_file,
@@ -85,6 +89,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         watch_all: arguments.watch_all,
         service_accounts: arguments.service_accounts,
         namespace: arguments.system_namespace,
+        federation,
         registries,
     };
     let alone_options = Alone {

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 
 use super::environment;
 use crate::client::cloud::Web;
-use crate::client::registry::Registry;
+use crate::client::registry::{self, Registry};
 use crate::config::Config;
 use crate::credential::agent::Lent;
 use crate::credential::cloud;
+use crate::credential::cloud::account::{Accounts, Defaults};
+use crate::credential::cloud::federation::Federation;
 use crate::credential::files::{FileError, sound_registry_config};
 use crate::credential::registry_config::RegistryConfig;
 
@@ -19,6 +21,29 @@ use crate::credential::registry_config::RegistryConfig;
 pub(super) fn clouds(registry: &Registry, registries: &Arc<RegistryConfig>, config: &Config) -> Arc<Lent> {
     let web = Web::new(registry.clone(), Arc::clone(registries));
     Arc::new(cloud::lent(&environment::clouds(), &web, config.registry.aws_role_arn.as_deref()))
+}
+
+/// The cloud identities of the cluster's service accounts, if `registry.run-identity` asks for them.
+pub(super) fn accounts(
+    client: &kube::Client,
+    registry: &Registry,
+    registries: &Arc<RegistryConfig>,
+    config: &Config,
+) -> Option<Accounts> {
+    let surroundings = environment::clouds();
+    let web = Web::new(registry.clone(), Arc::clone(registries));
+    let defaults = Defaults {
+        google_provider: config.registry.gcp_provider.clone(),
+        azure_tenant: surroundings.azure.tenant_id.clone(),
+    };
+    let wanted = config.registry.run_identity;
+    wanted.then(|| Accounts::new(client.clone(), Federation::new(&surroundings, &web), defaults))
+}
+
+/// The clouds, for those who show a token.
+pub(super) fn federation(registries: &Arc<RegistryConfig>) -> Result<Federation, registry::Error> {
+    let web = Web::new(Registry::new()?, Arc::clone(registries));
+    Ok(Federation::new(&environment::clouds(), &web))
 }
 
 /// Where registries are configured.

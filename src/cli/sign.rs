@@ -121,7 +121,8 @@ pub async fn run(arguments: Arguments) -> Exit {
         Err(NoMaterial::Unusable(error)) => return fail(&error),
         Err(error) => return refuse(&error, Exit::Usage),
     };
-    let objects = Arc::new(Objects { registries, ..objects });
+    let clouds = clouds(&registry, &registries, &config);
+    let objects = Arc::new(Objects { registries, clouds, ..objects });
     let signed = sign_all(runs, &config, &material, &registry, &objects).await;
     match arguments.output {
         Output::Table => output::table(&signed),
@@ -163,11 +164,11 @@ pub(super) async fn sign(
     registry: &Registry,
     objects: &Arc<Objects>,
 ) -> Signed {
-    let references = RunReferences::of(run.run());
+    let references = RunReferences::of(&run);
     let (namespace, objects) = (references.namespace.clone(), Arc::clone(objects));
     let registries = Arc::clone(&objects.registries);
     let permission = Permission::of(&config.registry, &namespace);
-    let clouds = clouds(registry, &registries, config);
+    let clouds = Arc::clone(&objects.clouds);
     let agent = Agent { config: Arc::clone(&registries), clouds, permission, ..Agent::default() };
     let keychain: BoxFuture<'static, _> =
         async move { Ok(Arc::new(objects.keychain(&references).with_agent(agent))) }.boxed();

@@ -13,6 +13,7 @@
 //! is in `credential::cloud`.
 
 pub mod aws;
+pub mod azure;
 mod error;
 pub mod google;
 mod said;
@@ -86,6 +87,13 @@ impl Web {
     /// A client for a service of a cloud.
     fn to(&self, address: &Url) -> Result<Client, Error> {
         let transport = Transport::to(address.as_str(), &self.registries);
+        self.registry.clients().of(&transport).map_err(Error::Setup)
+    }
+
+    /// A client for the part of a cloud that a registry itself answers.
+    fn to_registry(&self, registry: &str) -> Result<Client, Error> {
+        let trust = self.registries.table_for(registry).map(|table| table.trust.clone()).unwrap_or_default();
+        let transport = Transport::new(&self.registries, trust);
         self.registry.clients().of(&transport).map_err(Error::Setup)
     }
 

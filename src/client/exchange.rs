@@ -69,6 +69,9 @@ impl Exchange {
         clients: &Clients,
         registries: &RegistryConfig,
     ) -> Result<Self, Error> {
+        if let Form::Cloud(_) = provider.form {
+            return Err(Error::OfCloud { provider: provider.name.clone() });
+        }
         let client = client(provider, &provider.endpoint, clients, registries)?;
         Ok(Self { provider: Arc::clone(provider), client })
     }
@@ -107,6 +110,8 @@ impl Exchange {
     fn request(&self, subject: &IdentityToken, asked: &Asked<'_>) -> RequestBuilder {
         match &self.provider.form {
             Form::Chainguard(style) => self.chainguard(*style, subject, asked),
+            // Never made: see `with`.
+            Form::Cloud(_) => self.client.post(self.provider.endpoint.clone()),
             Form::Rfc8693 { resource, subject_type, requested_type } => {
                 let mut form = Serializer::new(String::new());
                 form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")

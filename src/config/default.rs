@@ -128,6 +128,7 @@ impl Default for Registry {
             run_identity: false,
             oauth_password_grant: BTreeSet::new(),
             aws_role_arn: None,
+            gcp_provider: None,
         }
     }
 }

@@ -170,6 +170,7 @@ mod tests {
         ("registry.run-identity", "false", "true", Warns("on")),
         ("registry.oauth-password-grant", "", "registry.example:5000", Rejects("registry.example/path")),
         ("registry.cloud.aws.role-arn", "", "arn:aws:iam::123456789012:role/ecr", Bad::None),
+        ("registry.cloud.gcp.provider", "", "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k8s", Bad::None),
         ("refresh.enabled", "false", "true", Warns("y")),
         ("updater.secret-names", "pull-secret", "other", Bad::None),
         ("policy.no-match", "deny", "warn", Warns("ignore")),

@@ -217,6 +217,8 @@ pub struct Registry {
     pub oauth_password_grant: BTreeSet<RegistryHost>,
     /// AWS role that the agent takes on for ECR.
     pub aws_role_arn: Option<String>,
+    /// Provider of the Google workload identity pool that trusts tokens of the cluster.
+    pub gcp_provider: Option<String>,
 }
 
 /// Runs of these namespaces may use the agent's credentials for these repositories.

@@ -147,19 +147,22 @@ fn stations(run: &CompletedRun, settings: &Settings, session: &Arc<Session>, riv
 impl Context {
     /// The registries as this run may use them. Its credentials are read when a registry first asks for one.
     fn session(&self, run: &CompletedRun, settings: &Settings, anew: bool) -> Session {
-        let references = RunReferences::of(run.run());
+        let references = RunReferences::of(run);
         let namespace = references.namespace.clone();
         let cluster = Arc::clone(&self.cluster);
         let agent = Agent {
             config: Arc::clone(&settings.registries),
             account: Arc::default(),
             files: Arc::clone(&settings.files),
-            clouds: Arc::clone(&settings.clouds),
+            clouds: Arc::clone(&settings.clouds.agent),
             permission: Permission::of(&settings.config.registry, &namespace),
         };
+        let accounts = settings.clouds.accounts.clone();
         let keychain: BoxFuture<'static, _> = async move {
-            let keychain =
-                async { cluster.lend(cluster.keychain(&references, anew).await?, agent, anew).await };
+            let keychain = async {
+                let own = cluster.keychain(&references, accounts.as_ref(), anew).await?;
+                cluster.lend(own, agent, anew).await
+            };
             keychain.await.map(Arc::new).map_err(|error| Arc::new(error) as Arc<dyn Diagnose + Send + Sync>)
         }
         .boxed();

@@ -120,6 +120,7 @@ pub(super) async fn beside(
         service_accounts: false,
         namespace,
         registries: Arc::clone(&first.registries),
+        federation: first.clouds.federation.clone(),
     };
     match Updater::new(client, options, mine(roster.clone()), metrics) {
         Ok(updater) => {

@@ -21,11 +21,13 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::clouds::CloudIdentities;
 use self::clouds::Clouds;
 use self::keys::KeyFiles;
 pub use self::keys::{KeySource, key_directory};
 use self::registries::{DockerFiles, RegistryFile, refusal};
 use self::servers::{Built, Servers};
+use super::refresh::Files;
 use super::runs::said;
 use crate::client::registry::Registry;
 use crate::config::Config;
@@ -56,8 +58,8 @@ pub struct Settings {
     pub registries: Arc<RegistryConfig>,
     /// The credentials of docker and podman files.
     pub files: Arc<Lent>,
-    /// The agent's own identity in clouds.
-    pub clouds: Arc<Lent>,
+    /// Identities in clouds.
+    pub clouds: CloudIdentities,
     /// Counts changes.
     pub generation: i64,
 }
@@ -98,7 +100,7 @@ struct Change {
     servers: Option<Built>,
     registries: Option<Arc<RegistryConfig>>,
     files: Option<Lent>,
-    clouds: Option<Arc<Lent>>,
+    clouds: Option<CloudIdentities>,
 }
 
 impl Change {
@@ -137,6 +139,8 @@ pub struct Process {
     pub surroundings: Surroundings,
     /// Who the agent is in clouds.
     pub clouds: cloud::Surroundings,
+    /// Where its identity token and its token services are.
+    pub exchanges: Files,
     /// Where identity tokens may come from.
     pub identities: identity::selection::Surroundings,
 }
@@ -164,15 +168,15 @@ impl Follower {
         process: Process,
         registry: Registry,
     ) -> Self {
-        let Process { keys, proxies, surroundings, clouds, identities } = process;
+        let Process { keys, proxies, surroundings, clouds, exchanges, identities } = process;
         Self {
             keys: KeyFiles::new(client.clone(), keys),
+            clouds: Clouds::new(client.clone(), clouds, &exchanges, registry.clone()),
             client,
             namespace: namespace.to_owned(),
             config_map: config_map.to_owned(),
             registries: RegistryFile::new(proxies),
             docker: DockerFiles::new(surroundings),
-            clouds: Clouds::new(clouds, registry.clone()),
             servers: Servers::new(identities, registry),
             config_seen: None,
         }
@@ -193,7 +197,7 @@ impl Follower {
                 let servers = self.servers.changed(&config, &registries).await;
                 let servers = servers.unwrap_or_else(|| Err(Arc::new(self.keys.none())));
                 let files = Arc::new(self.docker.changed().await.unwrap_or_default());
-                let clouds = self.clouds.changed(&config, &registries).unwrap_or_default();
+                let clouds = self.clouds.first(&config, &registries);
                 return Some(Settings { config, keys, servers, registries, files, clouds, generation: 1 });
             }
             tokio::select! { () = stop.cancelled() => return None, () = tokio::time::sleep(EVERY) => {} }

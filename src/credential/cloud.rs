@@ -12,39 +12,40 @@
 //!
 //! Read the environment: its values come with [`Surroundings`]. Speak HTTP: `client::cloud` does.
 
+pub mod account;
+pub mod acr;
 pub mod ecr;
 mod failure;
+pub mod federation;
 pub mod google;
+pub(super) mod grants;
 mod host;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 pub use failure::Failure;
 
+use self::acr::Acr;
 use self::ecr::Ecr;
 use self::google::Google;
+use self::grants::Grants;
 use super::agent::Lent;
 use super::{Cloud, Credential, Fetch, Fetcher, Key, Location, Problem, Redacted, Source};
 use crate::artifact::image::Repository;
 use crate::client::cloud::Web;
 
-/// A failure is told again for so long before the cloud is asked anew.
-const FRESH_FAILURE: Duration = Duration::from_secs(10);
 /// All steps together.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Tokens, and the JSON of Google.
 const LARGEST_FILE: u64 = 64 * 1024;
-/// Registries that are remembered.
-const CAPACITY: usize = 256;
 
 /// What the environment of the process says about identities in clouds.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +54,8 @@ pub struct Surroundings {
     pub aws: ecr::Variables,
     /// Of Google Cloud.
     pub google: google::Variables,
+    /// Of Azure.
+    pub azure: acr::Variables,
 }
 
 /// A credential, and the times that it has.
@@ -70,29 +73,23 @@ pub struct Granted {
 enum Identity {
     Ecr(Box<Ecr>),
     Google(Google),
+    Acr(Acr),
 }
 
 /// An identity with what it was granted.
 struct Ambient {
     identity: Identity,
-    remembered: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Remembered>>>>,
-}
-
-/// What is known for one registry.
-#[derive(Default)]
-struct Remembered {
-    granted: Option<Granted>,
-    failed: Option<(Instant, Problem)>,
+    grants: Grants,
 }
 
 /// The clouds as sources; `aws_role` is the role to take on before ECR is asked.
 pub fn lent(surroundings: &Surroundings, web: &Web, aws_role: Option<&str>) -> Lent {
     let ecr = Ecr::new(surroundings.aws.clone(), web.clone(), aws_role.map(str::to_owned));
     let google = Google::new(surroundings.google.clone(), web.clone());
-    let identities = [Identity::Google(google), Identity::Ecr(Box::new(ecr))];
-    let fetchers = identities
-        .into_iter()
-        .map(|identity| Fetcher::new(Ambient { identity, remembered: Mutex::default() }));
+    let acr = Acr::new(surroundings.azure.clone(), web.clone());
+    let identities = [Identity::Google(google), Identity::Ecr(Box::new(ecr)), Identity::Acr(acr)];
+    let fetchers =
+        identities.into_iter().map(|identity| Fetcher::new(Ambient { identity, grants: Grants::default() }));
     Lent { fetchers: fetchers.collect(), ..Lent::default() }
 }
 
@@ -101,13 +98,7 @@ impl Identity {
         match self {
             Self::Ecr(_) => Cloud::Ecr,
             Self::Google(_) => Cloud::Gcp,
-        }
-    }
-
-    fn serves(&self, registry: &str) -> bool {
-        match self {
-            Self::Ecr(_) => host::Ecr::parse(registry).is_some(),
-            Self::Google(_) => host::is_google(registry),
+            Self::Acr(_) => Cloud::Acr,
         }
     }
 
@@ -115,35 +106,20 @@ impl Identity {
         match self {
             Self::Ecr(ecr) => ecr.credential(registry, now).await,
             Self::Google(google) => google.credential(registry, now).await,
+            Self::Acr(acr) => acr.credential(registry, now).await,
         }
     }
 }
 
 impl Ambient {
-    fn remembered(&self, registry: &str) -> Arc<tokio::sync::Mutex<Remembered>> {
-        let mut all = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        if !all.contains_key(registry)
-            && all.len() >= CAPACITY
-            && let Some(victim) = all.keys().next().cloned()
-        {
-            all.remove(&victim);
-        }
-        Arc::clone(all.entry(registry.to_owned()).or_default())
-    }
-
-    async fn ask(&self, registry: &str, now: Timestamp) -> Result<Granted, Problem> {
-        let asked = tokio::time::timeout(PATIENCE, self.identity.credential(registry, now)).await;
-        let failure = match asked {
+    async fn ask(&self, registry: &str) -> Result<Granted, Problem> {
+        let asked = self.identity.credential(registry, Timestamp::now());
+        let failure = match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(granted)) => return Ok(granted),
             Ok(Err(failure)) => failure,
             Err(_) => Failure::Patience { registry: registry.to_owned(), seconds: PATIENCE.as_secs() },
         };
-        Err(Problem {
-            source: self.source(),
-            location: Location::Ambient,
-            code: failure.code(),
-            detail: failure.detail(),
-        })
+        Err(failure.problem(self.source(), self.location()))
     }
 }
 
@@ -158,48 +134,23 @@ impl Fetch for Ambient {
     }
 
     fn key(&self, repository: &Repository) -> Option<Key> {
-        let registry = Some(repository.registry()).filter(|registry| self.identity.serves(registry))?;
+        let cloud = self.identity.cloud();
+        let registry = Some(repository.registry()).filter(|registry| federation::serves(cloud, registry))?;
         Key::parse(registry).ok()
     }
 
     async fn fetch(&self, repository: &Repository) -> Result<Credential, Problem> {
         let registry = repository.registry();
-        let remembered = self.remembered(registry);
-        let mut remembered = remembered.lock().await;
-        let now = Timestamp::now();
-        if let Some(answer) = remembered.answer(now) {
-            return answer;
-        }
-        match self.ask(registry, now).await {
-            Ok(granted) => {
-                let credential = granted.credential.clone();
-                *remembered = Remembered { granted: Some(granted), failed: None };
-                Ok(credential)
-            }
-            Err(problem) => {
-                tracing::debug!("{problem}");
-                remembered.failed = Some((Instant::now(), problem.clone()));
-                remembered.usable(now).ok_or(problem)
-            }
-        }
-    }
-}
-
-impl Remembered {
-    /// What can be said without asking.
-    fn answer(&self, now: Timestamp) -> Option<Result<Credential, Problem>> {
-        if self.granted.as_ref().is_some_and(|granted| now < granted.renew_at) {
-            return self.usable(now).map(Ok);
-        }
-        let (_, problem) = self.failed.as_ref().filter(|(at, _)| at.elapsed() < FRESH_FAILURE)?;
-        Some(self.usable(now).ok_or_else(|| problem.clone()))
+        self.grants.obtain(registry, self.ask(registry)).await
     }
 
-    fn usable(&self, now: Timestamp) -> Option<Credential> {
-        self.granted
-            .as_ref()
-            .filter(|granted| now < granted.expires_at)
-            .map(|granted| granted.credential.clone())
+    async fn renew(
+        &self,
+        repository: &Repository,
+        ended: &Credential,
+    ) -> Option<Result<Credential, Problem>> {
+        let registry = repository.registry();
+        Some(self.grants.instead_of(ended, registry, self.ask(registry)).await)
     }
 }
 
@@ -237,6 +188,22 @@ async fn file(variable: &'static str, path: &Path) -> Result<Redacted, Failure> 
         return Err(named(ErrorKind::FileTooLarge.into()));
     }
     Ok(Redacted::from(content.trim_ascii()))
+}
+
+/// The address that a variable of the process holds.
+fn address(variable: &'static str, text: &str) -> Result<Url, Failure> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or(Failure::Unusable { variable, wrong: "it is no address of http or https" })
+}
+
+/// Whether secrets may be sent to an address: over TLS, or to this machine.
+fn may_carry_secrets(address: &Url) -> bool {
+    let near = match address.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        _ => false,
+    };
+    address.scheme() == "https" || (address.scheme() == "http" && near)
 }
 
 #[cfg(test)]

@@ -30,6 +30,16 @@ pub trait Fetch: Send + Sync {
     /// The credential for `repository`, within the time that the source is granted; or why there is none. What serves
     /// other runs too is remembered here, for as long as it is fresh.
     async fn fetch(&self, repository: &Repository) -> Result<Credential, Problem>;
+
+    /// Another credential than `ended`, of which the registry says that its time is over; nothing where asking again
+    /// would bring the same (§5.6, ECR).
+    async fn renew(
+        &self,
+        _repository: &Repository,
+        _ended: &Credential,
+    ) -> Option<Result<Credential, Problem>> {
+        None
+    }
 }
 
 /// A source in the place of its credential; equal to itself alone.

@@ -12,11 +12,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::future::join_all;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::{Api, Client};
 
 use self::own::OwnAccount;
+use super::cloud::account::Accounts;
 use super::docker_config::Reading;
 use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
 use super::pod::Pod;
@@ -25,6 +26,8 @@ use crate::error::{Class, Diagnose};
 
 /// How long a Secret's content may be used again (R9).
 const FRESH: Duration = Duration::from_mins(1);
+/// Objects of one run that are read at the same time.
+const AT_ONCE: usize = 16;
 /// More Secrets than this are not remembered.
 const CAPACITY: usize = 1024;
 
@@ -75,33 +78,53 @@ impl Cluster {
         Self { client, own: OwnAccount::named(namespace, account), readings: Mutex::default() }
     }
 
-    /// Gathers the keychain of one run. With `anew` nothing remembered is used: for attempts after a failure.
-    pub async fn keychain(&self, run: &RunReferences, anew: bool) -> Result<Keychain, ApiError> {
+    /// Gathers the keychain of one run; with `accounts` its service account's own identity in clouds is a source
+    /// (`registry.run-identity`). With `anew` nothing remembered is used: for attempts after a failure.
+    pub async fn keychain(
+        &self,
+        run: &RunReferences,
+        accounts: Option<&Accounts>,
+        anew: bool,
+    ) -> Result<Keychain, ApiError> {
         let mut keychain = Keychain::default();
-        let pod = self.pod(run, &mut keychain).await?;
-        let account = pod.as_ref().and_then(Pod::service_account).unwrap_or(&run.service_account);
-        let source = Source::ServiceAccountSecrets;
-        let account = self.service_account(&run.namespace, account, source, &mut keychain).await?;
-        let named = named_secrets(run, pod.as_ref(), account.as_ref());
-        keychain.looked_at = empty_places(run, pod.as_ref(), account.as_ref(), &named);
-        let readings = join_all(named.iter().map(|secret| self.reading(&run.namespace, secret, anew))).await;
-        for (secret, reading) in named.into_iter().zip(readings) {
-            let Read { reading, version } = reading?;
-            keychain.consulted.push(Consulted::secret(&run.namespace, &secret.name, version));
-            let version = reading.entries.first().map(|entry| entry.location.clone());
-            let location =
-                version.unwrap_or_else(|| Location::Secret(SecretRef::unread(&run.namespace, &secret.name)));
-            keychain.add(secret.source, location, reading);
+        let pods = self.pods(run, &mut keychain).await?;
+        let pods: Vec<&Pod> = pods.iter().collect();
+        let mut found = Vec::new();
+        for name in run.accounts(&pods) {
+            let source = Source::ServiceAccountSecrets;
+            found.extend(self.service_account(&run.namespace, &name, source, &mut keychain).await?);
+        }
+        let found: Vec<&ServiceAccount> = found.iter().collect();
+        if let Some(accounts) = accounts {
+            keychain.fetchers =
+                found.iter().flat_map(|account| accounts.of(&run.namespace, account)).collect();
+        }
+        let named = named_secrets(run, &pods, &found);
+        keychain.looked_at = empty_places(run, &pods, &found);
+        for (secret, Read { reading, version }) in self.readings(&run.namespace, named, anew).await? {
+            let consulted = Consulted::secret(&run.namespace, &secret.name, version);
+            if !keychain.consulted.contains(&consulted) {
+                keychain.consulted.push(consulted);
+            }
+            let read = reading.entries.first().map(|entry| entry.location.clone());
+            let unread = || Location::Secret(SecretRef::unread(&run.namespace, &secret.name));
+            keychain.add(secret.source, read.unwrap_or_else(unread), reading);
         }
         Ok(keychain)
     }
 
-    async fn pod(&self, run: &RunReferences, keychain: &mut Keychain) -> Result<Option<Pod>, ApiError> {
-        let Some(name) = &run.pod else { return Ok(None) };
-        let what = Location::Pod(format!("{}/{name}", run.namespace));
-        let found = Api::<Pod>::namespaced(self.client.clone(), &run.namespace).get_opt(name).await;
-        let gone = (ProblemCode::PodGone, "it was deleted; the pod template and the service account remain");
-        Self::settle(found, Source::PodImagePullSecrets, what, gone, keychain)
+    async fn pods(&self, run: &RunReferences, keychain: &mut Keychain) -> Result<Vec<Pod>, ApiError> {
+        let api = Api::<Pod>::namespaced(self.client.clone(), &run.namespace);
+        let asked: Vec<_> = run.pods().map(|name| api.get_opt(name)).collect();
+        let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+        let mut pods = Vec::new();
+        for (name, found) in run.pods().zip(answers) {
+            let what = Location::Pod(format!("{}/{name}", run.namespace));
+            let gone =
+                (ProblemCode::PodGone, "it was deleted; the pod template and the service account remain");
+            pods.extend(Self::settle(found, Source::PodImagePullSecrets, what, gone, keychain)?);
+        }
+        Ok(pods)
     }
 
     async fn service_account(
@@ -121,23 +144,70 @@ impl Cluster {
         Ok(account)
     }
 
+    /// What every one of `named` holds, in their order. A Secret that several sources name is read once.
+    async fn readings(
+        &self,
+        namespace: &str,
+        named: Vec<NamedSecret>,
+        anew: bool,
+    ) -> Result<Vec<(NamedSecret, Read)>, ApiError> {
+        let mut distinct: Vec<&str> = named.iter().map(|secret| secret.name.as_str()).collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let of_name = |name: &str| named.iter().filter(|secret| secret.name == name).collect::<Vec<_>>();
+        let groups: Vec<Vec<&NamedSecret>> = distinct.into_iter().map(of_name).collect();
+        let asked: Vec<_> = groups.iter().map(|group| self.read(namespace, group, anew)).collect();
+        let read: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        let mut read: HashMap<NamedSecret, Read> = read.into_iter().flatten().collect();
+        let in_order = named.into_iter().filter_map(|secret| {
+            let found = read.remove(&secret)?;
+            Some((secret, found))
+        });
+        Ok(in_order.collect())
+    }
+
     async fn reading(&self, namespace: &str, secret: &NamedSecret, anew: bool) -> Result<Read, ApiError> {
-        let key = (namespace.to_owned(), secret.clone());
-        if !anew && let Some(read) = self.remembered(&key) {
-            return Ok(read);
-        }
-        let location = Location::Secret(SecretRef::unread(namespace, &secret.name));
-        let found = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(&secret.name).await;
-        let gone = (ProblemCode::SecretNotFound, "it does not exist");
-        let mut problems = Keychain::default();
-        let Some(found) = Self::settle(found, secret.source.clone(), location, gone, &mut problems)? else {
-            let reading = Reading { problems: problems.problems, ..Reading::default() };
-            return Ok(Read { reading, version: None });
+        let read = self.read(namespace, &[secret], anew).await?;
+        Ok(read.into_iter().next().map(|(_, read)| read).unwrap_or_default())
+    }
+
+    /// One Secret for every source that names it.
+    async fn read(
+        &self,
+        namespace: &str,
+        sources: &[&NamedSecret],
+        anew: bool,
+    ) -> Result<Vec<(NamedSecret, Read)>, ApiError> {
+        let key = |secret: &NamedSecret| (namespace.to_owned(), secret.clone());
+        let remembered = |secret: &&NamedSecret| {
+            let secret = NamedSecret::clone(secret);
+            Some((secret.clone(), self.remembered(&key(&secret))?))
         };
-        let version = found.metadata.resource_version.clone();
-        let read = Read { reading: read_named(namespace, secret, found), version };
-        self.remember(key, &read);
-        Ok(read)
+        let known: Option<Vec<_>> = sources.iter().map(remembered).collect();
+        if let Some(known) = known.filter(|_| !anew) {
+            return Ok(known);
+        }
+        let Some(first) = sources.first() else { return Ok(Vec::new()) };
+        let location = Location::Secret(SecretRef::unread(namespace, &first.name));
+        let found = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(&first.name).await;
+        let gone = (ProblemCode::SecretNotFound, "it does not exist");
+        let mut missing = Keychain::default();
+        let found = Self::settle(found, first.source.clone(), location, gone, &mut missing)?;
+        let read = sources.iter().map(|secret| {
+            let secret = NamedSecret::clone(secret);
+            let Some(found) = &found else {
+                let problem =
+                    |problem: &Problem| Problem { source: secret.source.clone(), ..problem.clone() };
+                let problems = missing.problems.iter().map(problem).collect();
+                let reading = Reading { problems, ..Reading::default() };
+                return (secret, Read { reading, version: None });
+            };
+            let version = found.metadata.resource_version.clone();
+            let read = Read { reading: read_named(namespace, &secret, found.clone()), version };
+            self.remember(key(&secret), &read);
+            (secret, read)
+        });
+        Ok(read.collect())
     }
 
     /// Turns "not found" and "forbidden" into problems; what is left is the object or a failure of the server.

@@ -6,7 +6,8 @@ use k8s_openapi::api::core::v1::{LocalObjectReference, Secret, ServiceAccount};
 use super::docker_config::{self, Reading};
 use super::pod::Pod;
 use super::{Location, SecretRef, Source};
-use crate::tekton::Run;
+use crate::tekton::TaskRun;
+use crate::tekton::completed::CompletedRun;
 
 /// What a run says about its credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,19 +18,70 @@ pub struct RunReferences {
     pub service_account: String,
     /// Its pod.
     pub pod: Option<String>,
-    /// `imagePullSecrets` of its pod template.
+    /// `imagePullSecrets` of its pod template, and of those of its TaskRuns.
     pub template: Vec<String>,
+    /// The TaskRuns of a PipelineRun, in the order in which it names them.
+    pub children: Vec<Execution>,
 }
 
+/// What executed a part of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// Its service account.
+    pub service_account: String,
+    /// Its pod.
+    pub pod: Option<String>,
+}
+
+/// More pods of one PipelineRun are not looked at; their templates and service accounts count all the same.
+const MOST_PODS: usize = 64;
+
 impl RunReferences {
-    /// Those of a run.
-    pub fn of(run: &Run) -> Self {
+    /// Those of a run and of its TaskRuns (R3).
+    pub fn of(run: &CompletedRun) -> Self {
+        let (children, run) = (run.children(), run.run());
+        let mut template: Vec<String> = Vec::new();
+        let of_children = children.iter().flat_map(TaskRun::image_pull_secrets);
+        for name in run.image_pull_secrets().into_iter().chain(of_children) {
+            if !template.iter().any(|known| known == name) {
+                template.push(name.to_owned());
+            }
+        }
+        let execution = |child: &TaskRun| Execution {
+            service_account: child.service_account().to_owned(),
+            pod: child.pod_name().map(str::to_owned),
+        };
         Self {
             namespace: run.metadata().namespace.clone(),
             service_account: run.service_account().to_owned(),
             pod: run.pod_name().map(str::to_owned),
-            template: run.image_pull_secrets().into_iter().map(str::to_owned).collect(),
+            template,
+            children: children.iter().map(execution).collect(),
         }
+    }
+
+    /// The pods that executed it.
+    pub fn pods(&self) -> impl Iterator<Item = &str> {
+        let children = self.children.iter().filter_map(|child| child.pod.as_deref());
+        self.pod.as_deref().into_iter().chain(children).take(MOST_PODS)
+    }
+
+    /// The service accounts that it ran as, each once: those of its pods, as far as they are known, count before what
+    /// the runs say.
+    pub fn accounts(&self, pods: &[&Pod]) -> Vec<String> {
+        let ran_as = |pod: Option<&str>, said: &str| {
+            let found = pods.iter().find(|one| pod.is_some() && one.metadata.name.as_deref() == pod);
+            found.and_then(|pod| pod.service_account()).unwrap_or(said).to_owned()
+        };
+        let own = ran_as(self.pod.as_deref(), &self.service_account);
+        let children = self.children.iter().map(|child| ran_as(child.pod.as_deref(), &child.service_account));
+        let mut accounts: Vec<String> = Vec::new();
+        for name in std::iter::once(own).chain(children) {
+            if !accounts.contains(&name) {
+                accounts.push(name);
+            }
+        }
+        accounts
     }
 }
 
@@ -42,28 +94,25 @@ pub struct NamedSecret {
     pub name: String,
 }
 
-/// Every Secret that counts, in the order of the sources.
-pub fn named_secrets(
-    run: &RunReferences,
-    pod: Option<&Pod>,
-    account: Option<&ServiceAccount>,
-) -> Vec<NamedSecret> {
-    let pod = pod.map(Pod::image_pull_secrets);
-    let secrets = account.and_then(|account| account.secrets.as_deref()).unwrap_or_default();
-    let pull_secrets = account.and_then(|account| account.image_pull_secrets.as_deref());
-    let named = |source: Source, name: &str| NamedSecret { source, name: name.to_owned() };
+/// Every Secret that counts, in the order of the sources, each once a source.
+pub fn named_secrets(run: &RunReferences, pods: &[&Pod], accounts: &[&ServiceAccount]) -> Vec<NamedSecret> {
+    let of_pods = pods.iter().flat_map(|pod| local(Some(pod.image_pull_secrets())));
+    let secrets = accounts.iter().flat_map(|account| account.secrets.as_deref().unwrap_or_default());
+    let pull_secrets = accounts.iter().flat_map(|account| local(account.image_pull_secrets.as_deref()));
 
     let mut all: Vec<NamedSecret> = Vec::new();
-    all.extend(local(pod).map(|name| named(Source::PodImagePullSecrets, name)));
-    all.extend(run.template.iter().map(|name| named(Source::PodTemplateImagePullSecrets, name)));
-    all.extend(
-        secrets
-            .iter()
-            .filter_map(|secret| secret.name.as_deref())
-            .map(|name| named(Source::ServiceAccountSecrets, name)),
-    );
-    all.extend(local(pull_secrets).map(|name| named(Source::ServiceAccountImagePullSecrets, name)));
-    all.retain(|secret| !secret.name.is_empty());
+    let mut add = |source: Source, name: &str| {
+        let named = NamedSecret { source, name: name.to_owned() };
+        if !name.is_empty() && !all.contains(&named) {
+            all.push(named);
+        }
+    };
+    of_pods.for_each(|name| add(Source::PodImagePullSecrets, name));
+    run.template.iter().for_each(|name| add(Source::PodTemplateImagePullSecrets, name));
+    secrets
+        .filter_map(|secret| secret.name.as_deref())
+        .for_each(|name| add(Source::ServiceAccountSecrets, name));
+    pull_secrets.for_each(|name| add(Source::ServiceAccountImagePullSecrets, name));
     all
 }
 
@@ -97,20 +146,31 @@ pub fn read_named(namespace: &str, named: &NamedSecret, secret: Secret) -> Readi
 /// Objects that were looked at and name no Secret, so that a report can say so.
 pub fn empty_places(
     run: &RunReferences,
-    pod: Option<&Pod>,
-    account: Option<&ServiceAccount>,
-    named: &[NamedSecret],
+    pods: &[&Pod],
+    accounts: &[&ServiceAccount],
 ) -> Vec<(Source, Location)> {
     let named_by = |name: Option<&str>| format!("{}/{}", run.namespace, name.unwrap_or_default());
-    let pod = pod.map(|pod| Location::Pod(named_by(pod.metadata.name.as_deref())));
-    let account = account.map(|account| Location::ServiceAccount(named_by(account.metadata.name.as_deref())));
-    let places = [
-        (Source::PodImagePullSecrets, pod),
-        (Source::ServiceAccountSecrets, account.clone()),
-        (Source::ServiceAccountImagePullSecrets, account),
-    ];
-    let empty = places.into_iter().filter(|(source, _)| !named.iter().any(|secret| secret.source == *source));
-    empty.filter_map(|(source, location)| Some((source, location?))).collect()
+    let names_none = |pod: &&&Pod| pod.image_pull_secrets().iter().all(|secret| secret.name.is_empty());
+    let pods = pods
+        .iter()
+        .filter(names_none)
+        .map(|pod| (Source::PodImagePullSecrets, Location::Pod(named_by(pod.metadata.name.as_deref()))));
+    let accounts = accounts.iter().flat_map(|account| {
+        let location = Location::ServiceAccount(named_by(account.metadata.name.as_deref()));
+        let secrets =
+            account.secrets.iter().flatten().any(|secret| secret.name.as_deref().is_some_and(is_set));
+        let pull_secrets = account.image_pull_secrets.iter().flatten().any(|secret| is_set(&secret.name));
+        let empty = [
+            (!secrets).then_some(Source::ServiceAccountSecrets),
+            (!pull_secrets).then_some(Source::ServiceAccountImagePullSecrets),
+        ];
+        empty.into_iter().flatten().map(move |source| (source, location.clone()))
+    });
+    pods.chain(accounts).collect()
+}
+
+fn is_set(name: &str) -> bool {
+    !name.is_empty()
 }
 
 fn local(references: Option<&[LocalObjectReference]>) -> impl Iterator<Item = &str> {
@@ -122,6 +182,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::tekton::Run;
 
     fn run() -> RunReferences {
         RunReferences {
@@ -129,6 +190,7 @@ mod tests {
             service_account: "builder".into(),
             pod: Some("build-pod".into()),
             template: vec!["from-template".into()],
+            children: Vec::new(),
         }
     }
 
@@ -147,7 +209,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            shown(&named_secrets(&run(), Some(&pod), Some(&account))),
+            shown(&named_secrets(&run(), &[&pod], &[&account])),
             [
                 "pod.imagePullSecrets from-pod",
                 "podTemplate.imagePullSecrets from-template",
@@ -161,7 +223,7 @@ mod tests {
     fn what_is_gone_names_nothing_and_empty_names_do_not_count() {
         let account: ServiceAccount = serde_json::from_value(json!({"secrets": [{"name": ""}, {}]})).unwrap();
         assert_eq!(
-            shown(&named_secrets(&run(), None, Some(&account))),
+            shown(&named_secrets(&run(), &[], &[&account])),
             ["podTemplate.imagePullSecrets from-template"]
         );
     }
@@ -172,7 +234,7 @@ mod tests {
         let empty = |lists| {
             let account = account(lists);
             let run = RunReferences { pod: None, template: Vec::new(), ..run() };
-            let told = empty_places(&run, None, Some(&account), &named_secrets(&run, None, Some(&account)));
+            let told = empty_places(&run, &[], &[&account]);
             told.into_iter().map(|(source, location)| format!("{source} {location}")).collect::<Vec<_>>()
         };
         assert_eq!(
@@ -183,5 +245,40 @@ mod tests {
             ]
         );
         assert_eq!(empty(json!({"secrets": [{"name": "a"}], "imagePullSecrets": [{"name": "b"}]})), [""; 0]);
+    }
+
+    fn pipeline_run() -> CompletedRun {
+        let child = |name: &str, account: &str, secret: &str| {
+            TaskRun::from_value(json!({
+                "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
+                "metadata": {"name": name, "namespace": "ci", "uid": name},
+                "spec": {"serviceAccountName": account, "podTemplate": {"imagePullSecrets": [{"name": secret}]}},
+                "status": {"podName": format!("{name}-pod"), "conditions": [{"type": "Succeeded", "status": "True"}]},
+            }))
+            .unwrap()
+        };
+        let run = json!({
+            "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
+            "metadata": {"name": "p", "namespace": "ci", "uid": "p"},
+            "spec": {"taskRunTemplate": {"serviceAccountName": "builder",
+                "podTemplate": {"imagePullSecrets": [{"name": "shared"}]}}},
+            "status": {"conditions": [{"type": "Succeeded", "status": "True"}],
+                "childReferences": [{"kind": "TaskRun", "name": "a"}, {"kind": "TaskRun", "name": "b"}]},
+        });
+        let children = vec![child("b", "pusher", "shared"), child("a", "builder", "other")];
+        CompletedRun::suppose(Run::from_value(run).unwrap(), children)
+    }
+
+    #[test]
+    fn a_pipeline_run_has_the_credentials_of_its_task_runs_too_in_their_order() {
+        let references = RunReferences::of(&pipeline_run());
+        assert_eq!(references.pods().collect::<Vec<_>>(), ["a-pod", "b-pod"]);
+        assert_eq!(references.template, ["shared", "other"], "each once");
+        assert_eq!(references.accounts(&[]), ["builder", "pusher"]);
+        let pod: Pod = serde_json::from_value(
+            json!({"metadata": {"name": "a-pod"}, "spec": {"serviceAccountName": "really"}}),
+        )
+        .unwrap();
+        assert_eq!(references.accounts(&[&pod]), ["builder", "really", "pusher"], "what really ran counts");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 
+use super::agent::Lent;
 use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
 use super::pod::Pod;
 use super::registry_config::RegistryConfig;
@@ -23,26 +24,35 @@ pub struct Objects {
     pub secrets: Vec<Secret>,
     /// What the command line adds to them.
     pub registries: Arc<RegistryConfig>,
+    /// Who the process is in clouds; what it is granted serves every run.
+    pub clouds: Arc<Lent>,
 }
 
 impl Objects {
     /// Gathers the keychain of one run.
     pub fn keychain(&self, run: &RunReferences) -> Keychain {
         let mut keychain = Keychain::default();
-        let pod = run.pod.as_ref().and_then(|name| find(&self.pods, &run.namespace, name));
-        if let (Some(name), None) = (&run.pod, pod) {
+        let mut pods = Vec::new();
+        for name in run.pods() {
+            if let Some(pod) = find(&self.pods, &run.namespace, name) {
+                pods.push(pod);
+                continue;
+            }
             let location = Location::Pod(format!("{}/{name}", run.namespace));
             keychain.problems.push(absent(Source::PodImagePullSecrets, location, ProblemCode::PodGone));
         }
-        let name = pod.and_then(Pod::service_account).unwrap_or(&run.service_account);
-        let account = find(&self.accounts, &run.namespace, name);
-        if account.is_none() {
+        let mut accounts = Vec::new();
+        for name in run.accounts(&pods) {
+            if let Some(account) = find(&self.accounts, &run.namespace, &name) {
+                accounts.push(account);
+                continue;
+            }
             let location = Location::ServiceAccount(format!("{}/{name}", run.namespace));
             let code = ProblemCode::ServiceAccountNotFound;
             keychain.problems.push(absent(Source::ServiceAccountSecrets, location, code));
         }
-        let named = named_secrets(run, pod, account);
-        keychain.looked_at = empty_places(run, pod, account, &named);
+        let named = named_secrets(run, &pods, &accounts);
+        keychain.looked_at = empty_places(run, &pods, &accounts);
         for named in named {
             self.add(&mut keychain, &run.namespace, named);
         }
@@ -98,6 +108,7 @@ mod tests {
             service_account: "builder".into(),
             pod: Some("pod".into()),
             template: Vec::new(),
+            children: Vec::new(),
         }
     }
 
@@ -120,6 +131,7 @@ mod tests {
                 .unwrap(),
             ],
             registries: Arc::default(),
+            clouds: Arc::default(),
         }
     }
 
@@ -130,6 +142,43 @@ mod tests {
             let keychain = objects(namespace).keychain(&run());
             assert_eq!(keychain.candidates(&registry).len(), 2, "one credential and anonymous");
         }
+    }
+
+    fn problems(objects: &Objects) -> Vec<String> {
+        let keychain = objects.keychain(&RunReferences { pod: None, ..run() });
+        keychain.problems.iter().map(|problem| format!("{} {}", problem.code, problem.location)).collect()
+    }
+
+    #[test]
+    fn row_1_a_secret_that_does_not_exist_is_named_and_hides_no_other() {
+        let mut objects = objects(Some("ci"));
+        objects.accounts[0]
+            .secrets
+            .as_mut()
+            .unwrap()
+            .insert(0, serde_json::from_value(json!({"name": "gone"})).unwrap());
+        assert_eq!(problems(&objects), ["SecretNotFound secret ci/gone"]);
+        assert_eq!(objects.keychain(&run()).entries.len(), 1);
+    }
+
+    #[test]
+    fn row_3_a_missing_service_account_leaves_the_credentials_of_the_pod() {
+        let mut objects = objects(Some("ci"));
+        objects.accounts.clear();
+        let pod = json!({"metadata": {"name": "pod", "namespace": "ci"},
+            "spec": {"serviceAccountName": "builder", "imagePullSecrets": [{"name": "push"}]}});
+        objects.pods = vec![serde_json::from_value(pod).unwrap()];
+        assert_eq!(problems(&objects), ["ServiceAccountNotFound service account ci/builder"]);
+        assert_eq!(objects.keychain(&run()).entries.len(), 1);
+    }
+
+    #[test]
+    fn row_18_a_secret_that_is_being_deleted_is_used() {
+        let mut objects = objects(Some("ci"));
+        let deleted = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        objects.secrets[0].metadata.deletion_timestamp = Some(deleted);
+        assert_eq!(problems(&objects), [""; 0]);
+        assert_eq!(objects.keychain(&run()).entries.len(), 1);
     }
 
     #[test]

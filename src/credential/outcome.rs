@@ -29,7 +29,7 @@ pub enum Outcome {
     Denied,
     /// Not accepted (401).
     Rejected,
-    /// Past its own expiry; not sent.
+    /// Its time is over: by its own word, and then it is not sent, or by the registry's.
     Expired,
     /// Left out on purpose; the code says why.
     Skipped,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::agent::Lent;
 use super::matching::Sought;
-use super::{Entry, Keychain, Location, Source};
+use super::{Entry, Fetcher, Keychain, Location, Source};
 use crate::artifact::image::Repository;
 
 /// One place.
@@ -51,7 +51,8 @@ impl Keychain {
                 self.entries.iter().filter(|entry| entry.source == *source && entry.location == *location);
             Place::of(source, location, &entries, repository)
         });
-        of_run.chain(self.places_of_agent(repository)).collect()
+        let to_ask = self.fetchers.iter().filter_map(|fetcher| place_of(fetcher, repository));
+        of_run.chain(to_ask).chain(self.places_of_agent(repository)).collect()
     }
 
     fn places_of_agent(&self, repository: &Repository) -> Vec<Place> {
@@ -62,10 +63,7 @@ impl Keychain {
         let lent = self.agent.lent();
         let places = lent.flat_map(|lent| lent.looked_at.iter().map(move |found| place(lent, found)));
         // A cloud is looked at for its own registries alone.
-        let clouds = self.agent.clouds.fetchers.iter().filter_map(|cloud| {
-            let entry = cloud.entry(repository)?;
-            Some(Place::of(&entry.source, &entry.location, &std::iter::once(&entry), repository))
-        });
+        let clouds = self.agent.clouds.fetchers.iter().filter_map(|cloud| place_of(cloud, repository));
         self.place_of_config(repository).into_iter().chain(places).chain(clouds).collect()
     }
 
@@ -82,6 +80,12 @@ impl Keychain {
         let (source, location) = (Source::ControllerRegistryConfig, config.location()?.clone());
         Some(Place { source, location, keys, fit, target: repository.registry().to_owned() })
     }
+}
+
+/// A cloud, or whoever else is asked for some registries alone.
+fn place_of(fetcher: &Fetcher, repository: &Repository) -> Option<Place> {
+    let entry = fetcher.entry(repository)?;
+    Some(Place::of(&entry.source, &entry.location, &std::iter::once(&entry), repository))
 }
 
 impl Place {

@@ -30,7 +30,7 @@ pub enum Decision {
         expires_at: Timestamp,
     },
     /// It needs a token.
-    Exchange(Work),
+    Exchange(Box<Work>),
 }
 
 /// An exchange that is due.
@@ -98,7 +98,7 @@ fn malformed(secret: &Held, request: &Request, provider: &Provider) -> Option<Wr
 fn freshness(secret: &Held, request: &Request, provider: &Arc<Provider>, now: Timestamp) -> Decision {
     let exchange = |cause, expires_at| {
         let (request, provider) = (request.clone(), Arc::clone(provider));
-        Decision::Exchange(Work { request, provider, cause, expires_at })
+        Decision::Exchange(Box::new(Work { request, provider, cause, expires_at }))
     };
     let noted = &secret.noted;
     let token = token_in(&secret.content, request.registries(provider));

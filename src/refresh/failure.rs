@@ -4,7 +4,8 @@
 use super::content::WriteError;
 use super::failing::Failure;
 use super::reason::Reason;
-use crate::client::exchange;
+use crate::client::{cloud as clouds, exchange};
+use crate::credential::cloud;
 use crate::error::{Class, Diagnose, chain};
 use crate::identity;
 
@@ -26,6 +27,12 @@ pub enum Error {
     /// The token service gave none.
     #[error(transparent)]
     Exchange(#[from] exchange::Error),
+    /// The cloud gave none.
+    #[error(transparent)]
+    Cloud(#[from] cloud::Failure),
+    /// A token that opens one registry was asked for several.
+    #[error("a token of this provider opens one registry alone")]
+    OneRegistry,
     /// The content cannot take it.
     #[error(transparent)]
     Content(#[from] WriteError),
@@ -62,13 +69,23 @@ impl Error {
                 exchange::Error::Denied { .. } | exchange::Error::NotAllowed { .. } => Reason::ExchangeDenied,
                 exchange::Error::IdentityNotFound { .. } => Reason::IdentityNotFound,
                 exchange::Error::Throttled { .. } => Reason::ExchangeThrottled,
-                exchange::Error::Invalid { .. } | exchange::Error::Unexpected { .. } => {
-                    Reason::ExchangeInvalid
-                }
+                exchange::Error::Invalid { .. }
+                | exchange::Error::Unexpected { .. }
+                | exchange::Error::OfCloud { .. } => Reason::ExchangeInvalid,
                 exchange::Error::Setup(_)
                 | exchange::Error::Away { .. }
                 | exchange::Error::Unavailable { .. } => Reason::ExchangeUnavailable,
             },
+            Self::Cloud(cloud::Failure::Cloud(error)) => match error {
+                clouds::Error::Denied { .. } => Reason::ExchangeDenied,
+                clouds::Error::Throttled { .. } => Reason::ExchangeThrottled,
+                clouds::Error::Malformed { .. } => Reason::ExchangeInvalid,
+                clouds::Error::Setup(_) | clouds::Error::Away { .. } | clouds::Error::Unavailable { .. } => {
+                    Reason::ExchangeUnavailable
+                }
+            },
+            Self::Cloud(cloud::Failure::Patience { .. }) => Reason::ExchangeUnavailable,
+            Self::Cloud(_) | Self::OneRegistry => Reason::ExchangeInvalid,
             Self::Content(_) => Reason::MalformedExisting,
             Self::Forbidden { .. } => Reason::UpdateForbidden,
             Self::Api(_) => Reason::ApiUnavailable,
@@ -88,6 +105,7 @@ impl Diagnose for Error {
         match self {
             Self::Subject { source, .. } => source.class(),
             Self::Exchange(error) => error.class(),
+            Self::Cloud(error) => error.class(),
             Self::Api(_) => Class::Temporary,
             _ => Class::Misconfigured,
         }
@@ -98,6 +116,8 @@ impl Diagnose for Error {
             Self::Subject { source, .. } => source.label(),
             Self::AccountsNotAllowed => "refresh_accounts",
             Self::Exchange(error) => error.label(),
+            Self::Cloud(error) => error.label(),
+            Self::OneRegistry => "refresh_registries",
             Self::Content(_) => "refresh_content",
             Self::Forbidden { .. } => "refresh_forbidden",
             Self::Api(_) => "api_server",
@@ -116,6 +136,10 @@ impl Diagnose for Error {
                 Some("start the updater with --service-accounts, or take the annotation away".to_owned())
             }
             Self::Exchange(error) => error.hint(),
+            Self::Cloud(error) => error.hint(),
+            Self::OneRegistry => {
+                Some("give each registry a Secret of its own, or shorten annotation registries".to_owned())
+            }
             Self::Forbidden { namespace, name } => Some(format!(
                 "grant update and patch on secrets/{name} in {namespace} to the updater's service account"
             )),
@@ -126,6 +150,7 @@ impl Diagnose for Error {
     fn retry_after(&self) -> Option<std::time::Duration> {
         match self {
             Self::Exchange(error) => error.retry_after(),
+            Self::Cloud(error) => error.retry_after(),
             _ => None,
         }
     }

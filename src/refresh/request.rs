@@ -31,6 +31,8 @@ pub struct Request {
     pub audience: Option<String>,
     /// Rights.
     pub scope: Option<String>,
+    /// The role of AWS, where the provider says none.
+    pub role_arn: Option<String>,
     /// How long before its end a token is replaced.
     pub buffer: Option<SignedDuration>,
     /// The service account in the Secret's namespace whose token is exchanged.
@@ -76,6 +78,7 @@ impl Request {
             registries: read("registries")?.map(|text| registries(&text)).transpose()?,
             audience: read("audience")?,
             scope: read("scope")?,
+            role_arn: read("role-arn")?,
             buffer: buffer.transpose()?,
             account: read("service-account")?,
             overwrite: read("overwrite")?.as_deref() == Some("true"),
@@ -109,7 +112,9 @@ impl Request {
             self.scope.as_deref(),
             self.account.as_deref(),
         ];
-        let text: Vec<String> = parts.iter().map(|part| format!("{part:?}")).collect();
+        let mut text: Vec<String> = parts.iter().map(|part| format!("{part:?}")).collect();
+        // Only where there is one, so that the tokens of other Secrets stay good.
+        text.extend(self.role_arn.as_ref().map(|role| format!("role {role:?}")));
         short_hash(text.join("\n").as_bytes())
     }
 }

@@ -56,6 +56,18 @@ impl Sources {
         Ok(Self { providers_file, token_file, text, stamp, providers })
     }
 
+    /// The same, with no provider but those that are always there until the first look at the file; one with a mistake
+    /// keeps nobody from starting.
+    pub fn unread(providers_file: &Path, token_file: &Path) -> Self {
+        let (providers_file, token_file) = (providers_file.to_owned(), token_file.to_owned());
+        Self { providers_file, token_file, text: None, stamp: None, providers: Arc::default() }
+    }
+
+    /// The identity token.
+    pub fn token_file(&self) -> &Path {
+        &self.token_file
+    }
+
     /// The providers in force.
     pub fn providers(&self) -> Arc<Providers> {
         Arc::clone(&self.providers)

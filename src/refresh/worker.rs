@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::agenda::{Name, Next};
+use super::cloud;
 use super::content::with_token;
 use super::decide::{Cause, Decision, Work, decide};
 use super::event::Events;
@@ -27,9 +28,10 @@ use super::held::Held;
 use super::patch;
 use super::reason::Reason;
 use super::schedule::Life;
-use crate::client::exchange::provider::{Providers, WriteAs};
+use crate::client::exchange::provider::{Form, Providers, WriteAs};
 use crate::client::exchange::{Asked, Exchange, RegistryToken};
 use crate::client::http::Clients;
+use crate::credential::cloud::federation::Federation;
 use crate::credential::registry_config::RegistryConfig;
 use crate::identity::file::TokenFile;
 use crate::identity::request::RequestedToken;
@@ -52,6 +54,8 @@ pub(super) struct Worker {
     pub(super) clients: Clients,
     /// Whom to trust there.
     pub(super) registries: Arc<RegistryConfig>,
+    /// The clouds.
+    pub(super) federation: Federation,
     /// The updater's own identity token.
     pub(super) token_file: PathBuf,
     /// Whether a Secret may name a service account of its own namespace.
@@ -98,7 +102,7 @@ impl Worker {
                 self.good_until(name, expires_at);
                 Next::At(until)
             }
-            Decision::Exchange(work) => self.refresh(name, state, secret, work).await,
+            Decision::Exchange(work) => self.refresh(name, state, secret, *work).await,
         }
     }
 
@@ -185,9 +189,13 @@ impl Worker {
             audience: request.audience(provider),
             scope: request.scope(provider),
         };
-        let started = Instant::now();
-        let exchange = Exchange::with(provider, &self.clients, &self.registries)?;
-        let result = exchange.token(&subject, &asked, Timestamp::now()).await.map_err(Error::from);
+        let (started, now) = (Instant::now(), Timestamp::now());
+        let result = if let Form::Cloud(form) = &provider.form {
+            cloud::token(&self.federation, (form, provider), request, &subject, now).await
+        } else {
+            let exchange = Exchange::with(provider, &self.clients, &self.registries)?;
+            exchange.token(&subject, &asked, now).await.map_err(Error::from)
+        };
         let outcome = result.as_ref().map_or_else(Error::reason, |_| Reason::Ready).as_str();
         let label = ExchangeLabel { provider: provider.name.clone(), result: outcome };
         self.metrics.refresh.exchanges.get_or_create(&label).inc();
@@ -203,7 +211,10 @@ impl Worker {
             Some(account) => {
                 RequestedToken::of(self.client.clone(), &name.namespace, account).token(audience).await
             }
-            None => TokenFile::at(&self.token_file).token(audience).await,
+            None => {
+                let file = work.provider.subject_token_file.as_ref().unwrap_or(&self.token_file);
+                TokenFile::at(file).token(audience).await
+            }
         };
         let unusable = |source| Error::Subject { source, audience: audience.clone() };
         let token = token.map_err(unusable)?;

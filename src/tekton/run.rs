@@ -92,22 +92,18 @@ impl Run {
 
     /// The service account as which the run's pods run.
     pub fn service_account(&self) -> &str {
-        match self.pod_settings().text("serviceAccountName") {
-            "" => "default",
-            name => name,
-        }
+        service_account(self.pod_settings())
     }
 
     /// Secrets that the pod template names for pulling images.
     pub fn image_pull_secrets(&self) -> Vec<&str> {
-        let secrets = self.pod_settings().child("podTemplate").list("imagePullSecrets");
-        secrets.iter().map(|secret| secret.text("name")).filter(|name| !name.is_empty()).collect()
+        image_pull_secrets(self.pod_settings())
     }
 
     /// The pod of a `TaskRun`; a `PipelineRun` has none of its own.
     pub fn pod_name(&self) -> Option<&str> {
         match self {
-            Self::Task(run) => Some(run.0.status().text("podName")).filter(|name| !name.is_empty()),
+            Self::Task(run) => run.pod_name(),
             Self::Pipeline(_) => None,
         }
     }
@@ -160,6 +156,18 @@ impl Run {
     }
 }
 
+fn service_account(settings: &Value) -> &str {
+    match settings.text("serviceAccountName") {
+        "" => "default",
+        name => name,
+    }
+}
+
+fn image_pull_secrets(settings: &Value) -> Vec<&str> {
+    let secrets = settings.child("podTemplate").list("imagePullSecrets");
+    secrets.iter().map(|secret| secret.text("name")).filter(|name| !name.is_empty()).collect()
+}
+
 impl TaskRun {
     /// Takes an object of the API; see [`Run::from_value`].
     pub fn from_value(value: Value) -> Result<Self, MalformedRun> {
@@ -172,6 +180,21 @@ impl TaskRun {
     /// Name, labels, annotations and the like.
     pub fn metadata(&self) -> &Metadata {
         &self.0.metadata
+    }
+
+    /// See [`Run::service_account`].
+    pub fn service_account(&self) -> &str {
+        service_account(self.0.spec())
+    }
+
+    /// See [`Run::image_pull_secrets`].
+    pub fn image_pull_secrets(&self) -> Vec<&str> {
+        image_pull_secrets(self.0.spec())
+    }
+
+    /// See [`Run::pod_name`].
+    pub fn pod_name(&self) -> Option<&str> {
+        Some(self.0.status().text("podName")).filter(|name| !name.is_empty())
     }
 
     /// Whether the run has ended, well or not.

@@ -82,14 +82,19 @@ impl Clouds {
 
     /// The identity of `surroundings`.
     pub fn identity(&self, surroundings: &Surroundings, role: Option<&str>) -> Identity {
-        let file = std::fs::read_to_string(self.registries()).unwrap();
-        let read = RegistryConfig::parse("f", &file, &Proxies::none(), Timestamp::now());
-        let web = Web::new(Registry::new().unwrap(), Arc::new(read.config.unwrap()));
+        let web = Web::new(Registry::new().unwrap(), self.registry_config());
         Identity(lent(surroundings, &web, role))
     }
 
+    /// What [`Clouds::registries`] holds.
+    pub fn registry_config(&self) -> Arc<RegistryConfig> {
+        let file = std::fs::read_to_string(self.registries()).unwrap();
+        let read = RegistryConfig::parse("f", &file, &Proxies::none(), Timestamp::now());
+        Arc::new(read.config.unwrap())
+    }
+
     /// A registry configuration that leads every name with TLS to these servers.
-    fn registries(&self) -> PathBuf {
+    pub fn registries(&self) -> PathBuf {
         let authority = std::fs::read_to_string(self.folder.path().join("ca.crt")).unwrap();
         let text = format!(
             "[extra-env]\nHTTPS_PROXY = \"http://127.0.0.1:{}\"\n[registries.\".\"]\nca-certs = '''\n{authority}'''\n",
@@ -128,7 +133,7 @@ impl Drop for Clouds {
 }
 
 /// What an identity has for registries.
-pub struct Identity(Lent);
+pub struct Identity(pub Lent);
 
 impl Identity {
     pub async fn fetch(&self, registry: &str) -> Result<Credential, Problem> {

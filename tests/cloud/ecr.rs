@@ -1,5 +1,12 @@
 //! ECR: every identity that AWS gives to a process, what ECR grants it, and why not.
 
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use hallmark::artifact::image::Repository;
+use hallmark::client::registry::{Registry, Session};
+use hallmark::credential::Keychain;
+use hallmark::credential::agent::Agent;
 use hallmark::credential::cloud::Surroundings;
 use hallmark::credential::cloud::ecr::Variables;
 use jiff::Timestamp;
@@ -268,4 +275,28 @@ async fn a_run_that_may_not_borrow_asks_no_cloud() {
     let said = format!("controller.cloud:ecr: NotAllowed: entry \"{ECR}\" is skipped");
     assert!(told.stdout.contains(&said), "{}", told.stdout);
     assert_eq!(clouds.log("ecr").await.len(), 0);
+}
+
+/// §5.6: a password that ends before its time is asked for anew, once, and the run goes on; what was granted serves the
+/// runs after it.
+#[tokio::test]
+async fn a_password_of_which_the_registry_says_that_it_has_expired_is_renewed_once() {
+    let Some(clouds) = Clouds::start() else { return };
+    let lent = Arc::new(clouds.identity(&environment(&clouds), None).0);
+    let repository = Repository::parse(&format!("{ECR}/team/app")).unwrap();
+    let session = || {
+        let agent = Agent { clouds: Arc::clone(&lent), ..Agent::default() };
+        let keychain = Arc::new(Keychain::default().with_agent(agent));
+        let keychain = async move { Ok(keychain) }.boxed().shared();
+        Session::new(&Registry::new().unwrap(), "ci", false, keychain).with_config(&clouds.registry_config())
+    };
+    clouds.control(json!({"expired": 1})).await;
+    session().tagged(&repository, "1").await.unwrap();
+    assert_eq!(clouds.log("ecr").await.len(), 2, "one password, and another in its place");
+    session().tagged(&repository, "1").await.unwrap();
+    assert_eq!(clouds.log("ecr").await.len(), 2, "the second serves the next run");
+    clouds.control(json!({"expired": 2})).await;
+    let error = session().tagged(&repository, "1").await.unwrap_err().to_string();
+    assert!(error.contains("controller.cloud:ecr") && error.contains("expired"), "{error}");
+    assert_eq!(clouds.log("ecr").await.len(), 3);
 }

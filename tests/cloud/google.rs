@@ -13,7 +13,8 @@ const POOL: &str = "//iam.googleapis.com/projects/1/locations/global/workloadIde
 
 fn google(clouds: &Clouds, credentials: Option<PathBuf>) -> Surroundings {
     let metadata_host = clouds.url.strip_prefix("http://").map(str::to_owned);
-    Surroundings { google: google::Variables { credentials, metadata_host }, ..Surroundings::default() }
+    let google = google::Variables { credentials, metadata_host, ..google::Variables::default() };
+    Surroundings { google, ..Surroundings::default() }
 }
 
 fn document(clouds: &Clouds, document: &Value) -> Surroundings {

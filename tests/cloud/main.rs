@@ -16,8 +16,11 @@
     reason = "a test fails by panicking, and its parts are no library"
 )]
 
+mod acr;
 mod clouds;
 mod ecr;
 mod google;
+mod pull_secrets;
+mod run_identity;
 #[path = "../support/lib.rs"]
 mod support;

@@ -6,7 +6,9 @@ Prints one line of JSON with the addresses, and ends when its standard input doe
   proxy    CONNECT to any name, which leads to the TLS port: registries, and the token exchange of ACR
 
 Control (POST /_control, merged): "ttl" seconds, "fail": {step: [status, body, {header: value}]}, "tamper": where one byte
-of each request is changed before it is judged: "body", "header:NAME", "query".
+of each request is changed before it is judged: "body", "header:NAME", "query"; "issuer": the key (JWK) of whoever issues
+tokens of service accounts, else /_token does; "subjects": further accounts that are trusted; "expired": how many passwords
+of registries turn out to have ended before their time.
 """
 
 import base64, datetime, http.server, json, os, re, socket, ssl, sys, threading, time
@@ -118,12 +120,12 @@ def sts(request):
         raise aws_xml(400, "ValidationError", "version or session name")
     if action == "AssumeRoleWithWebIdentity":
         try:
-            claims = jwt.decode(form["WebIdentityToken"], ISSUER_KEY.public_key(), algorithms=["RS256"], audience="sts.amazonaws.com")
+            claims = jwt.decode(form["WebIdentityToken"], request.issuer(), algorithms=["RS256", "ES256"], audience="sts.amazonaws.com")
         except jwt.ExpiredSignatureError:
             raise aws_xml(400, "ExpiredTokenException", "Token expired: current date/time must be before the expiration date/time")
         except jwt.PyJWTError:
             raise aws_xml(400, "InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider")
-        if role != ROLE or claims["sub"] != "system:serviceaccount:tekton-chains:tekton-chains-controller":
+        if role != ROLE or claims["sub"] not in SUBJECTS | set(STATE.get("subjects", [])):
             raise aws_xml(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
     elif action == "AssumeRole":
         signed_by(request, "sts", aws_xml)
@@ -204,14 +206,14 @@ def google(request):
         answer = {"accessToken": json.loads(answer)["access_token"], "expireTime": rfc3339(expiry())}
         return json.dumps(answer), kind
     form = dict(up.parse_qsl(body))
-    if path == "/google/sts":
+    if path in ("/google/sts", "/google/v1/token"):
         try:
             if form["grant_type"] != "urn:ietf:params:oauth:grant-type:token-exchange" or form["audience"] != POOL \
                     or form["subject_token_type"] != "urn:ietf:params:oauth:token-type:jwt" \
                     or form["requested_token_type"] != "urn:ietf:params:oauth:token-type:access_token" \
                     or form["scope"] != "https://www.googleapis.com/auth/cloud-platform":
                 raise invalid("request")
-            jwt.decode(form["subject_token"], ISSUER_KEY.public_key(), algorithms=["RS256"], audience=POOL)
+            jwt.decode(form["subject_token"], request.issuer(), algorithms=["RS256", "ES256"], audience=POOL)
         except (jwt.PyJWTError, KeyError):
             raise invalid("The given credential is rejected by the attribute condition.")
         answer, kind = granted(request, "federated")
@@ -236,8 +238,52 @@ def google(request):
     return granted(request, claims["iss"])
 
 
+# --- Azure: Entra ID and the instance metadata; the registry's own part of it is below
+
+def entra(status, code, message):
+    return Refused(status, json.dumps({"error": code, "error_description": f"{message}\r\nTrace ID: 0", "error_codes": [int(message[6:message.index(":")])]}))
+
+
+def entra_token(request, whose, text=False):
+    request.note(whose=whose)
+    claims = {"aud": "https://containerregistry.azure.net", "sub": whose, "tid": TENANT, "exp": int(expiry()), "canary": "canary"}
+    answer = {"token_type": "Bearer", "expires_in": str(STATE["ttl"]) if text else STATE["ttl"], "access_token": jwt.encode(claims, SERVICE_KEY, "RS256")}
+    return json.dumps(answer), "application/json"
+
+
+def azure(request):
+    tenant = request.path.split("/")[2]
+    form = dict(up.parse_qsl(request.body, strict_parsing=True))
+    if tenant != TENANT:
+        raise entra(400, "invalid_request", f"AADSTS90002: Tenant '{tenant}' not found.")
+    if form.get("client_id") != CLIENT:
+        raise entra(400, "unauthorized_client", f"AADSTS700016: Application with identifier '{form.get('client_id')}' was not found in the directory 'Contoso'.")
+    if form.get("grant_type") != "client_credentials" or form.get("scope") != "https://containerregistry.azure.net/.default" \
+            or form.get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer":
+        raise entra(400, "invalid_request", "AADSTS900144: The request body is malformed.")
+    try:
+        claims = jwt.decode(form["client_assertion"], request.issuer(), algorithms=["RS256", "ES256"], audience="api://AzureADTokenExchange",
+                            options={"require": ["exp", "sub"]})
+    except (jwt.PyJWTError, KeyError):
+        raise entra(401, "invalid_client", "AADSTS700024: Client assertion is not within its valid time range, or its signature is not valid.")
+    if claims["sub"] not in SUBJECTS | set(STATE.get("subjects", [])):
+        raise entra(401, "invalid_client", f"AADSTS70021: No matching federated identity record found for presented assertion subject '{claims['sub']}'.")
+    return entra_token(request, claims["sub"])
+
+
+def azure_machine(request):
+    query = dict(up.parse_qsl(up.urlsplit(request.target).query))
+    if request.headers.get("metadata") != "true" or query.get("api-version") != "2018-02-01" or query.get("resource") != "https://containerregistry.azure.net":
+        raise Refused(400, json.dumps({"error": "bad_request_102", "error_description": "Required metadata header not specified"}))
+    if query.get("client_id") not in (None, CLIENT):
+        raise Refused(400, json.dumps({"error": "invalid_request", "error_description": "Identity not found"}))
+    return entra_token(request, "machine", text=True)
+
+
+SUBJECTS = {"system:serviceaccount:tekton-chains:tekton-chains-controller"}
 PASSWORDS, FEDERATED = set(), set()
-SERVICES = [("google", r"/google/.*|/computeMetadata/.*/token", google), ("sts", r"/sts/", sts), ("ecr", r"/ecr/", ecr), ("container", r"/container", container), ("instance", r"/latest/.*", instance)]
+SERVICES = [("entra", r"/azure/.*/oauth2/v2.0/token", azure), ("azure-machine", r"/metadata/identity/oauth2/token", azure_machine),
+            ("google", r"/google/.*|/computeMetadata/.*/token", google), ("sts", r"/sts/", sts), ("ecr", r"/ecr/", ecr), ("container", r"/container", container), ("instance", r"/latest/.*", instance)]
 
 
 # --- The servers
@@ -278,6 +324,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif where == "query":
             self.target += "?x"
 
+    def issuer(self):
+        """The key of whoever may have issued a token: of this file, or the one that a test has named."""
+        return jwt.PyJWK(STATE["issuer"]).key if STATE.get("issuer") else ISSUER_KEY.public_key()
+
     def answer(self):
         self.path = up.urlsplit(self.path).path
         if self.path == "/_control":
@@ -317,13 +367,67 @@ def registry(request):
         name, _, password = base64.b64decode(login.removeprefix("Basic ")).decode().partition(":")
     except ValueError:
         name = password = ""
+    if (name, password) in PASSWORDS and STATE.get("expired"):
+        PASSWORDS.discard((name, password))
+        request.note(host=request.headers["host"], expired=password)
+        STATE["expired"] -= 1
+        raise Refused(403, json.dumps({"errors": [{"code": "DENIED", "message": "Your authorization token has expired. Reauthenticate and try again."}]}))
     if (name, password) not in PASSWORDS:
         raise Refused(401, json.dumps({"errors": [{"code": "UNAUTHORIZED", "message": "no"}]}), headers={"WWW-Authenticate": "Basic realm=\"x\""})
     request.note(host=request.headers["host"], name=name)
     return "{}", "application/json"
 
 
-REGISTRY = [("registry", r"/v2/.*", registry)]
+def acr_error(message):
+    return Refused(401, json.dumps({"errors": [{"code": "UNAUTHORIZED", "message": message}]}))
+
+
+def acr_token(request, kind, ttl, **claims):
+    request.note(host=request.headers["host"], **claims)
+    return json.dumps({kind: jwt.encode(dict(claims, aud=request.headers["host"], kind=kind, exp=int(time.time() + ttl), n=number(), canary="canary"), ACR_KEY, "RS256")}), "application/json"
+
+
+def acr_exchange(request):
+    host, form = request.headers["host"], dict(up.parse_qsl(request.body, strict_parsing=True))
+    if form.get("grant_type") != "access_token" or form.get("service") != host or form.get("tenant", TENANT) != TENANT:
+        raise acr_error("invalid request")
+    try:
+        claims = jwt.decode(form["access_token"], SERVICE_KEY.public_key(), algorithms=["RS256"], audience="https://containerregistry.azure.net")
+    except (jwt.PyJWTError, KeyError):
+        raise acr_error("AADSTS failure: the token is not valid")
+    return acr_token(request, "refresh_token", STATE["ttl"], sub=claims["sub"])
+
+
+def acr_access(request):
+    host, form = request.headers["host"], dict(up.parse_qsl(request.body, strict_parsing=True))
+    try:
+        claims = jwt.decode(form["refresh_token"], ACR_KEY.public_key(), algorithms=["RS256"], audience=host)
+        if claims["kind"] != "refresh_token" or form["grant_type"] != "refresh_token" or form["service"] != host:
+            raise acr_error("invalid request")
+    except (jwt.PyJWTError, KeyError):
+        raise acr_error("authentication required")
+    return acr_token(request, "access_token", STATE["ttl"], sub=claims["sub"], scope=form["scope"])
+
+
+def acr(request):
+    host = request.headers["host"]
+    try:
+        claims = jwt.decode(request.headers.get("authorization", "").removeprefix("Bearer "), ACR_KEY.public_key(), algorithms=["RS256"], audience=host)
+        if claims["kind"] != "access_token":
+            raise jwt.PyJWTError()
+    except jwt.PyJWTError:
+        raise Refused(401, json.dumps({"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}),
+                      headers={"WWW-Authenticate": f'Bearer realm="https://{host}/oauth2/token",service="{host}"'})
+    request.note(host=host, scope=claims["scope"])
+    return "{}", "application/json"
+
+
+def any_registry(request):
+    return acr(request) if request.headers["host"].endswith(".azurecr.io") else registry(request)
+
+
+ACR_KEY = rsa.generate_private_key(65537, 2048)
+REGISTRY = [("registry", r"/v2/.*", any_registry), ("acr-exchange", r"/oauth2/exchange", acr_exchange), ("acr-token", r"/oauth2/token", acr_access)]
 
 
 def certificates(folder):

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::support::{Cluster, Hallmark, binary};
+use crate::support::{Cluster, Hallmark, binary, eventually};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const OVERLAYS: [&str; 6] =
@@ -285,9 +285,15 @@ async fn components_are_added_by_whoever_wants_them() {
     let up = "../".repeat(folder.path().canonicalize().unwrap().components().count() - 1);
     let config = format!("{up}{}/config", ROOT.trim_start_matches('/'));
     let own = json!({"resources": [format!("{config}/base")], "components": [
-        format!("{config}/components/network-policy"), format!("{config}/components/service-monitor")]});
+        format!("{config}/components/network-policy"), format!("{config}/components/service-monitor"),
+        format!("{config}/components/run-identity")]});
     std::fs::write(folder.path().join("kustomization.yaml"), own.to_string()).unwrap();
+    let agent = "--as=system:serviceaccount:tekton-chains:tekton-chains-controller";
+    let right = ["auth", "can-i", "create", "serviceaccounts", "--subresource=token", "-n", "default", agent];
+    assert!(!kubectl(cluster, &right, "").await.status.success(), "no release gives this right");
     apply(cluster, &["-k", folder.path().to_str().unwrap()], "").await;
+    let given = async || kubectl(cluster, &right, "").await.status.success().then_some(());
+    eventually("the component gives it", std::time::Duration::from_secs(20), given).await;
 
     let labels = ["-l", "app.kubernetes.io/part-of=tekton-chains", "-n", "tekton-chains", "-o", "json"];
     let kinds = "networkpolicy,servicemonitor,service";

@@ -17,6 +17,7 @@ mod failures;
 mod helper;
 mod person;
 mod pull_token;
+mod runs;
 #[path = "../support/lib.rs"]
 mod support;
 mod updater;

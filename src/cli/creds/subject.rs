@@ -15,6 +15,7 @@ use crate::artifact::image::{MalformedReference, Repository};
 use crate::cli::manifests::Manifests;
 use crate::cli::{Exit, config, controller, fail, refuse};
 use crate::config::Config;
+use crate::credential::cloud::account::Accounts;
 use crate::credential::kubernetes::Cluster;
 use crate::credential::named::RunReferences;
 use crate::credential::objects::Objects;
@@ -99,12 +100,27 @@ impl Subjects {
         })
     }
 
-    /// The keychain with what `agent` lends; in a cluster also what the agent's own account names.
-    pub(super) async fn keychain(&self, references: &RunReferences, agent: Agent) -> Result<Keychain, Exit> {
+    /// The cluster, if the answers come from one.
+    pub(super) fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Cluster(client, _) => Some(client),
+            Self::Files(..) => None,
+        }
+    }
+
+    /// The keychain with what `agent` lends; in a cluster also what the agent's own account names, and the cloud
+    /// identity of the run's own account.
+    pub(super) async fn keychain(
+        &self,
+        references: &RunReferences,
+        accounts: Option<&Accounts>,
+        agent: Agent,
+    ) -> Result<Keychain, Exit> {
         match self {
             Self::Files(_, objects) => Ok(objects.keychain(references).with_agent(agent)),
             Self::Cluster(_, cluster) => {
-                let keychain = cluster.keychain(references, true).await.map_err(|error| fail(&error))?;
+                let keychain =
+                    cluster.keychain(references, accounts, true).await.map_err(|error| fail(&error))?;
                 cluster.lend(keychain, agent, true).await.map_err(|error| fail(&error))
             }
         }
@@ -143,14 +159,20 @@ impl Inquiry {
         let service_account = arguments.service_account.clone().unwrap_or_else(|| "default".to_owned());
         Self {
             subject: format!("service account {namespace}/{service_account}"),
-            references: RunReferences { namespace, service_account, pod: None, template: Vec::new() },
+            references: RunReferences {
+                namespace,
+                service_account,
+                pod: None,
+                template: Vec::new(),
+                children: Vec::new(),
+            },
             images: arguments.images.clone(),
         }
     }
 
     fn of_run(run: Run, children: Vec<TaskRun>, images: &[NamedImage]) -> Self {
-        let references = RunReferences::of(&run);
         let run = CompletedRun::suppose(run, children);
+        let references = RunReferences::of(&run);
         let artifacts = Artifacts::of(&run);
         let built = artifacts
             .images

@@ -168,7 +168,7 @@ impl World {
     async fn push(&self, built: &DemoImage) -> Result<(), WorldError> {
         let (run, objects) = self.run_and_objects()?;
         let template = vec![content::PUSH_SECRET.to_owned()];
-        let references = RunReferences { template, ..RunReferences::of(run.run()) };
+        let references = RunReferences { template, ..RunReferences::of(&run) };
         let namespace = references.namespace.clone();
         let keychain: BoxFuture<'static, _> = async move { Ok(objects.keychain(&references).into()) }.boxed();
         // A session of its own: the trial that the demo shows begins with nothing known.

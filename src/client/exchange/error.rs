@@ -62,6 +62,12 @@ pub enum Error {
         /// The identity that was asked for.
         identity: String,
     },
+    /// A cloud has several services, and is not asked here.
+    #[error("provider {provider} is one of a cloud, which cannot be used here")]
+    OfCloud {
+        /// Its name.
+        provider: String,
+    },
     /// Its API is closed to us.
     #[error("{host} does not allow it: {answer}")]
     NotAllowed {
@@ -103,6 +109,7 @@ impl Diagnose for Error {
             Self::Throttled { .. } => "exchange_throttled",
             Self::Denied { .. } | Self::NotAllowed { .. } => "exchange_denied",
             Self::IdentityNotFound { .. } => "exchange_identity",
+            Self::OfCloud { .. } => "exchange_kind",
             Self::Unexpected { .. } | Self::Invalid { .. } => "exchange_invalid",
         }
     }
@@ -117,6 +124,11 @@ impl Diagnose for Error {
                 Some("see that the identity exists; it is given by its UID".to_owned())
             }
             Self::Invalid { problem, .. } => problem.hint().map(str::to_owned),
+            Self::OfCloud { .. } => Some(
+                "providers of kinds ecr, gcp and acr serve pull secrets and runs; for a person's tools use the \
+                 credential helper of the cloud"
+                    .to_owned(),
+            ),
             Self::Unexpected { .. } => {
                 Some("see that the address of the provider is a token service".to_owned())
             }

@@ -1,11 +1,16 @@
 //! Token services by name, as `providers.toml` has them (credentials specification §6.8). Pure; the file holds no
 //! secret, so its mistakes are told with what stands there.
 
+mod clouds;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use url::Url;
+
+pub use clouds::CloudForm;
 
 use crate::client::http::admit;
 
@@ -24,12 +29,16 @@ pub struct Provider {
     pub name: String,
     /// How it is asked.
     pub form: Form,
-    /// Where it is asked.
+    /// Where it is asked; of a cloud the registry, since that has several services for it.
     pub endpoint: Url,
     /// Where identities are made and deleted; only Chainguard's services have that.
     pub api: Option<Url>,
     /// The audience that identity tokens for it must have.
     pub subject_audience: String,
+    /// The file with the identity token, where it is another than usual.
+    pub subject_token_file: Option<PathBuf>,
+    /// What the agent itself assumes to serve runs (§1.2, source 10); without it no run is served.
+    pub agent_identity: Option<String>,
     /// The audience that is asked for, where it is not the registry.
     pub audience: Option<String>,
     /// Rights that are asked for.
@@ -58,6 +67,8 @@ pub enum Form {
         /// Parameter `requested_token_type`.
         requested_type: String,
     },
+    /// The services of a cloud.
+    Cloud(CloudForm),
 }
 
 /// Where the parameters of Chainguard's exchange go.
@@ -108,11 +119,14 @@ pub enum ProvidersError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// Not one of ours.
-    #[error("kind {0:?} is not in this build; known: chainguard, rfc8693")]
+    #[error("kind {0:?} is not in this build; known: chainguard, rfc8693, ecr, gcp, acr")]
     Kind(String),
     /// A key that this kind needs.
     #[error("{0} is missing")]
     Missing(&'static str),
+    /// Tokens of the registry are for one registry each.
+    #[error("registries must be one: its tokens open no other")]
+    Registries,
     /// A key that only another kind has.
     #[error("{0} means nothing for this kind")]
     Unused(&'static str),
@@ -162,6 +176,11 @@ impl Providers {
         self.0.values().find(|provider| provider.registries.iter().any(|known| known == registry))
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.0.values()
+    }
+
     /// Their names, for messages.
     pub fn names(&self) -> String {
         let names: Vec<&str> = self.0.keys().map(String::as_str).collect();
@@ -184,6 +203,12 @@ struct Row {
     api: Option<String>,
     token_url: Option<String>,
     subject_audience: Option<String>,
+    subject_token_file: Option<PathBuf>,
+    agent_identity: Option<String>,
+    role_arn: Option<String>,
+    impersonate: Option<String>,
+    client_id: Option<String>,
+    tenant: Option<String>,
     audience: Option<String>,
     resource: Option<String>,
     scope: Option<String>,
@@ -201,6 +226,9 @@ impl Row {
         match self.kind.as_str() {
             "chainguard" => self.chainguard(name),
             "rfc8693" => self.rfc8693(name),
+            "ecr" => self.ecr(name),
+            "gcp" => self.gcp(name),
+            "acr" => self.acr(name),
             other => Err(Reason::Kind(other.to_owned())),
         }
     }
@@ -213,6 +241,7 @@ impl Row {
             ("requested-token-type", self.requested_token_type.is_some()),
         ];
         none_of(strange)?;
+        self.no_cloud()?;
         let written = self.issuer.as_deref().unwrap_or(CHAINGUARD_ISSUER);
         // The public SDK takes a bare host too.
         let address = if written.contains("://") { written.to_owned() } else { format!("https://{written}") };
@@ -232,6 +261,7 @@ impl Row {
             ("api", self.api.is_some()),
             ("style", self.style.is_some()),
         ])?;
+        self.no_cloud()?;
         let written = self.token_url.as_deref().ok_or(Reason::Missing("token-url"))?;
         let endpoint = address_of("token-url", written, self.insecure)?;
         let registries = self.registries.clone().filter(|registries| !registries.is_empty());
@@ -261,6 +291,8 @@ impl Row {
             endpoint,
             api,
             subject_audience: self.subject_audience.unwrap_or(host),
+            subject_token_file: self.subject_token_file,
+            agent_identity: self.agent_identity,
             audience: self.audience,
             scope: self.scope,
             registries,
@@ -346,7 +378,14 @@ mod tests {
     fn mistakes_are_named_with_their_provider() {
         let provider = |rest: &str| refused(&format!("[providers.p]\n{rest}"));
         for (rest, told) in [
-            ("kind = \"ecr\"", "kind \"ecr\" is not in this build"),
+            ("kind = \"exec\"", "kind \"exec\" is not in this build"),
+            ("kind = \"ecr\"", "registries is missing"),
+            ("kind = \"ecr\"\nregistries = [\"r\"]\nissuer = \"x\"", "issuer means nothing for this kind"),
+            ("kind = \"ecr\"\nregistries = [\"r\"]\ntenant = \"x\"", "tenant means nothing for this kind"),
+            ("kind = \"gcp\"\nregistries = [\"r\"]", "audience is missing"),
+            ("kind = \"acr\"\nregistries = [\"r\"]", "tenant is missing"),
+            ("kind = \"acr\"\ntenant = \"t\"\nregistries = [\"r\", \"s\"]", "registries must be one"),
+            ("kind = \"chainguard\"\nrole-arn = \"x\"", "role-arn means nothing for this kind"),
             ("kind = \"rfc8693\"\nregistries = [\"r\"]", "token-url is missing"),
             ("kind = \"rfc8693\"\ntoken-url = \"https://s/t\"", "registries is missing"),
             ("kind = \"chainguard\"\ntoken-url = \"https://s/t\"", "token-url means nothing for this kind"),

@@ -4,6 +4,7 @@
 //! The keychain is a future that is not awaited before a registry challenges: a run whose registry wants no
 //! credentials costs no read of any Secret.
 
+mod refused;
 mod turn;
 
 use std::collections::HashMap;
@@ -16,8 +17,8 @@ use reqwest::Response;
 use tokio::sync::Mutex as AsyncMutex;
 use url::Url;
 
+use self::refused::{refusal, refused_token};
 pub(super) use self::turn::fetched;
-use super::content::said;
 use super::error::Error;
 use super::host::{Host, Known, is_loopback};
 use super::round::another;
@@ -28,7 +29,6 @@ use super::trial::{Refusal, Standing, Trial};
 use super::{Registry, TagLock};
 use crate::artifact::image::Repository;
 use crate::client::challenge::Challenge;
-use crate::client::http;
 use crate::client::token::{self, Scope, TokenError, TokenRequest};
 use crate::config::{Config, Registry as Settings};
 use crate::credential::registry_config::RegistryConfig;
@@ -39,9 +39,6 @@ use crate::error::Diagnose;
 /// The keychain of one run, read when it is first needed.
 pub type KeychainFuture =
     SharedFuture<BoxFuture<'static, Result<Arc<Keychain>, Arc<dyn Diagnose + Send + Sync>>>>;
-
-/// An error body is read up to here to learn the registry's code.
-const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// One run's dealings with registries. Never outlives the attempt.
 pub struct Session {
@@ -171,8 +168,11 @@ impl Session {
                 }
                 (Answer::Refused(_), Standing::Exhausted) => return Err(denied(request, &trial)),
                 (Answer::Refused(refusal), _) => {
-                    self.remember(target, &standing, Some(refusal.outcome));
-                    trial.refuse(&standing, refusal);
+                    let ended = refusal.outcome == Outcome::Expired;
+                    if !(ended && self.renewed(target, &mut trial, &standing).await) {
+                        self.remember(target, &standing, Some(refusal.outcome));
+                        trial.refuse(&standing, refusal);
+                    }
                 }
             }
             kept = Some(trial);
@@ -227,6 +227,7 @@ impl Session {
                 || response.status() == StatusCode::FORBIDDEN
                 || !another(&held, &asked, &challenges, &scope)
             {
+                let response = self.wire().worded(request, header, response).await;
                 return Ok(Answer::Refused(refusal(response).await));
             }
             challenges = asked;
@@ -313,25 +314,4 @@ fn denied(request: &Request, trial: &Trial) -> Error {
             Error::Malformed { action: request.action.clone(), host: String::new(), reason: "no candidate" }
         }
     }
-}
-
-/// Whether the token service's no is about this candidate, or stops the target.
-fn refused_token(request: &Request, error: TokenError) -> Result<Answer, Error> {
-    if !error.is_about_the_credential() {
-        return Err(Error::Token { action: request.action.clone(), source: error });
-    }
-    let code = Some(error.code().to_owned());
-    Ok(Answer::Refused(Refusal { outcome: error.outcome(), status: None, code }))
-}
-
-/// The registry's status and code; its free text stays out of the report.
-async fn refusal(response: Response) -> Refusal {
-    let status = response.status();
-    let challenges = Challenge::parse_all(response.headers());
-    let insufficient = challenges.iter().any(|challenge| challenge.error() == Some("insufficient_scope"));
-    let said = http::body(response, MAX_ERROR_BODY).await.map(|body| said(&body).0);
-    let code = said.ok().filter(|code| !code.is_empty());
-    let outcome =
-        if status == StatusCode::FORBIDDEN || insufficient { Outcome::Denied } else { Outcome::Rejected };
-    Refusal { outcome, status: Some(status.as_u16()), code }
 }

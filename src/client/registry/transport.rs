@@ -65,6 +65,24 @@ impl Wire<'_> {
             .await
     }
 
+    /// `response` with the words that it lacks: a HEAD that is not allowed is repeated as GET (§5.6). One that was not
+    /// even let in is not, as that would be another wrong password.
+    pub(super) async fn worded(
+        &self,
+        request: &Request,
+        authorization: &HeaderValue,
+        response: Response,
+    ) -> Response {
+        if request.method != Method::HEAD || response.status() != StatusCode::FORBIDDEN {
+            return response;
+        }
+        let again = Request { method: Method::GET, ..request.clone() };
+        match self.send(&again, Some(authorization)).await {
+            Ok(worded) if worded.status() == StatusCode::FORBIDDEN => worded,
+            _ => response,
+        }
+    }
+
     /// Sends a request and follows redirects of those that only read.
     async fn follow(
         &self,

@@ -33,6 +33,16 @@ impl Standing {
     }
 }
 
+/// What becomes of a credential whose time is over.
+pub(super) enum Ended {
+    /// Whoever gave it is asked for another one, once.
+    Ask(Fetcher),
+    /// Another request has seen to it.
+    Replaced,
+    /// Nobody gives another.
+    Refused,
+}
+
 /// Why a candidate does not serve.
 pub(super) struct Refusal {
     pub outcome: Outcome,
@@ -54,6 +64,8 @@ pub(super) struct Trial {
     settled: bool,
     /// The first candidate that was told 404, by position.
     blind: Option<usize>,
+    /// Who gave the credential at a position, until it was asked for another one.
+    giver: Option<(usize, Fetcher)>,
     report: Option<CredentialReport>,
 }
 
@@ -66,6 +78,7 @@ impl Trial {
             position: 0,
             settled: false,
             blind: None,
+            giver: None,
             report: None,
         }
     }
@@ -121,8 +134,34 @@ impl Trial {
 
     /// The credential that is next was fetched.
     pub(super) fn fetched(&mut self, candidate: Candidate) {
+        self.giver = self.to_fetch().map(|(_, fetcher)| (self.position, fetcher));
+        self.replace(candidate);
+    }
+
+    /// What to do about the credential of `standing`, whose time is over.
+    pub(super) fn ended(&mut self, standing: &Standing) -> Ended {
+        let Standing::Candidate(n, refused) = standing else { return Ended::Refused };
+        let Some(current) = self.candidates.get(self.position).filter(|_| *n == self.position + 1) else {
+            return Ended::Replaced;
+        };
+        if !Arc::ptr_eq(current, refused) {
+            return Ended::Replaced;
+        }
+        let giver = self.giver.take_if(|(position, _)| *position + 1 == *n);
+        giver.map_or(Ended::Refused, |(_, fetcher)| Ended::Ask(fetcher))
+    }
+
+    /// Another credential of the same source.
+    pub(super) fn replace(&mut self, candidate: Candidate) {
         if let Some(next) = self.candidates.get_mut(self.position) {
             *next = Arc::new(candidate);
+        }
+    }
+
+    /// Something that is worth knowing beside the outcomes.
+    pub(super) fn note(&mut self, problem: Problem) {
+        if let Some(report) = &mut self.report {
+            report.add_problem(problem);
         }
     }
 

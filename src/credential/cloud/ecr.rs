@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::host::{self, aws_domain};
-use super::{Failure, Granted, file};
+use super::{Failure, Granted, address, file};
 use crate::client::cloud::Web;
 use crate::client::cloud::aws::{self, Keys, Role, Sts};
 use crate::credential::{Credential, Redacted};
@@ -73,12 +73,37 @@ impl Ecr {
     }
 
     pub(super) async fn credential(&self, registry: &str, now: Timestamp) -> Result<Granted, Failure> {
-        let registry_of = host::Ecr::parse(registry);
-        let (region, ecr) = match &registry_of {
-            Some(host::Ecr::Private { region, fips, .. }) => (region.as_str(), self.private(region, *fips)?),
-            _ => (PUBLIC_REGION, self.public()?),
-        };
-        let known = self.keys(registry, region, now).await?;
+        let (region, ecr) = self.service(registry)?;
+        let known = self.keys(registry, &region, now).await?;
+        self.login(&ecr, &known, now).await
+    }
+
+    /// What ECR grants to the role `arn`, which `token` opens; the identity of the process counts for nothing.
+    pub(super) async fn federated(
+        &self,
+        registry: &str,
+        arn: &str,
+        token: &Redacted,
+        now: Timestamp,
+    ) -> Result<Granted, Failure> {
+        let (region, ecr) = self.service(registry)?;
+        let role = Role { arn: arn.to_owned(), session: self.session() };
+        let keys = self.sts(&region)?.with_web_identity(&self.web, &role, token).await?;
+        self.login(&ecr, &Known { keys, whose: format!("role {arn}") }, now).await
+    }
+
+    /// The region of a registry, and who is asked for its password.
+    fn service(&self, registry: &str) -> Result<(String, aws::Ecr), Failure> {
+        match host::Ecr::parse(registry) {
+            Some(host::Ecr::Private { region, fips, .. }) => {
+                let ecr = self.private(&region, fips)?;
+                Ok((region, ecr))
+            }
+            _ => Ok((PUBLIC_REGION.to_owned(), self.public()?)),
+        }
+    }
+
+    async fn login(&self, ecr: &aws::Ecr, known: &Known, now: Timestamp) -> Result<Granted, Failure> {
         let login = ecr.login(&self.web, &known.keys, &known.whose, now).await?;
         Ok(Granted::half(Credential::Basic(login.login), now, login.expires_at))
     }
@@ -183,11 +208,6 @@ impl Ecr {
     fn session(&self) -> String {
         self.variables.role_session_name.clone().unwrap_or_else(|| "hallmark".to_owned())
     }
-}
-
-fn address(variable: &'static str, text: &str) -> Result<Url, Failure> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    url.ok_or(Failure::Unusable { variable, wrong: "it is no address of http or https" })
 }
 
 const PUBLIC_REGION: &str = "us-east-1";

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use crate::client::cloud;
-use crate::credential::ProblemCode;
+use crate::credential::{Cloud, Location, Problem, ProblemCode, Source};
 use crate::error::{Class, Diagnose, chain};
+use crate::identity;
 
 /// Why there is no credential.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,21 @@ pub enum Failure {
         /// The limit.
         seconds: u64,
     },
+    /// There is no token of the service account to show.
+    #[error("no token of the service account")]
+    Token {
+        /// Why.
+        #[source]
+        source: identity::Error,
+    },
+    /// The identity is of another cloud than the registry.
+    #[error("{registry} is no registry of {cloud:?}")]
+    OtherCloud {
+        /// The registry.
+        registry: String,
+        /// The cloud of the identity.
+        cloud: Cloud,
+    },
     /// The cloud gave none.
     #[error(transparent)]
     Cloud(#[from] cloud::Error),
@@ -57,8 +73,14 @@ impl Failure {
     pub(super) fn code(&self) -> ProblemCode {
         match self {
             Self::Cloud(cloud::Error::Denied { .. }) => ProblemCode::CloudDenied,
+            Self::Token { source } if source.class() != Class::Temporary => ProblemCode::CloudDenied,
             _ => ProblemCode::CloudUnavailable,
         }
+    }
+
+    /// As a problem of a source.
+    pub(super) fn problem(&self, source: Source, location: Location) -> Problem {
+        Problem { source, location, code: self.code(), detail: self.detail() }
     }
 
     /// The sentence of the report.
@@ -75,7 +97,10 @@ impl Diagnose for Failure {
         match self {
             Self::Cloud(error) => error.class(),
             Self::Patience { .. } => Class::Temporary,
-            Self::NoIdentity { .. } | Self::File { .. } | Self::Unusable { .. } => Class::Misconfigured,
+            Self::Token { source } => source.class(),
+            Self::NoIdentity { .. } | Self::File { .. } | Self::Unusable { .. } | Self::OtherCloud { .. } => {
+                Class::Misconfigured
+            }
         }
     }
 
@@ -83,13 +108,17 @@ impl Diagnose for Failure {
         match self {
             Self::Cloud(error) => error.label(),
             Self::Patience { .. } => "cloud_unreachable",
-            Self::NoIdentity { .. } | Self::File { .. } | Self::Unusable { .. } => "cloud_identity",
+            Self::Token { source } => source.label(),
+            Self::NoIdentity { .. } | Self::File { .. } | Self::Unusable { .. } | Self::OtherCloud { .. } => {
+                "cloud_identity"
+            }
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Self::Cloud(error) => error.hint(),
+            Self::Token { source } => source.hint(),
             Self::NoIdentity { .. } => Some(
                 "bind an identity of the cloud to the agent's service account, or give a pull secret"
                     .to_owned(),

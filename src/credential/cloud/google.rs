@@ -12,10 +12,10 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
-use super::{Failure, Granted, file};
+use super::{Failure, Granted, address, file, may_carry_secrets};
 use crate::client::cloud::Web;
 use crate::client::cloud::google::{self, AccessToken, Grant};
 use crate::credential::{Credential, Login, Redacted};
@@ -27,6 +27,10 @@ pub struct Variables {
     pub credentials: Option<PathBuf>,
     /// `GCE_METADATA_HOST`: host and port.
     pub metadata_host: Option<String>,
+    /// `CLOUDSDK_API_ENDPOINT_OVERRIDES_STS`.
+    pub sts_endpoint: Option<String>,
+    /// `CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS`.
+    pub iam_credentials_endpoint: Option<String>,
 }
 
 /// The identity.
@@ -98,8 +102,39 @@ impl Google {
             Some(path) => self.of_document(&file(VARIABLE, path).await?, now).await?,
             None => self.of_machine(registry, now).await?,
         };
-        let login = Login { username: "oauth2accesstoken".to_owned(), password: token.token };
-        Ok(Granted::until(Credential::Basic(login), now, token.expires_at))
+        Ok(granted(token, now))
+    }
+
+    /// What Google grants to whom `subject` is for `provider`, or to `account` that this one may act as; the identity
+    /// of the process counts for nothing.
+    pub(super) async fn federated(
+        &self,
+        provider: &str,
+        account: Option<&str>,
+        subject: &Redacted,
+        now: Timestamp,
+    ) -> Result<Granted, Failure> {
+        const STS: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_STS";
+        let sts = self.variables.sts_endpoint.as_deref().unwrap_or("https://sts.googleapis.com/");
+        let endpoint = joined(STS, sts, "v1/token")?;
+        let kind = "urn:ietf:params:oauth:token-type:jwt";
+        let grant = Grant::Federated { subject, kind, audience: provider };
+        let whose = format!("the identity of {provider}");
+        let own = google::token(&self.web, &endpoint, &grant, &whose, now).await?;
+        let Some(account) = account else { return Ok(granted(own, now)) };
+        let token = google::impersonated(&self.web, &self.impersonation(account)?, &own).await?;
+        Ok(granted(token, now))
+    }
+
+    fn impersonation(&self, account: &str) -> Result<Url, Failure> {
+        const IAM: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS";
+        if !is_account(account) {
+            let wrong = "it is no e-mail address of a service account";
+            return Err(Failure::Unusable { variable: "the Google service account", wrong });
+        }
+        let usual = "https://iamcredentials.googleapis.com/";
+        let iam = self.variables.iam_credentials_endpoint.as_deref().unwrap_or(usual);
+        joined(IAM, iam, &format!("v1/projects/-/serviceAccounts/{account}:generateAccessToken"))
     }
 
     async fn of_machine(&self, registry: &str, now: Timestamp) -> Result<AccessToken, Failure> {
@@ -172,16 +207,31 @@ impl Subject {
     }
 }
 
+fn granted(token: AccessToken, now: Timestamp) -> Granted {
+    let login = Login { username: "oauth2accesstoken".to_owned(), password: token.token };
+    Granted::until(Credential::Basic(login), now, token.expires_at)
+}
+
+/// A path below an address that a variable holds.
+fn joined(variable: &'static str, base: &str, path: &str) -> Result<Url, Failure> {
+    let url = address(variable, &format!("{}/{path}", base.trim_end_matches('/')))?;
+    let wrong = "without TLS it may only name this machine";
+    if may_carry_secrets(&url) { Ok(url) } else { Err(Failure::Unusable { variable, wrong }) }
+}
+
+/// Whether it is an e-mail address that cannot be anything else in a path.
+fn is_account(text: &str) -> bool {
+    let is_of_address = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    text.len() <= 254
+        && text.split_once('@').is_some_and(|(name, domain)| {
+            [name, domain].iter().all(|part| !part.is_empty() && part.bytes().all(is_of_address))
+        })
+}
+
 /// The address, if it may be sent secrets.
 fn trusted(text: &str) -> Result<Url, Failure> {
     let address = Url::parse(text).map_err(|_| unusable(NO_TLS))?;
-    let near = match address.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        _ => false,
-    };
-    let sound = address.scheme() == "https" || (address.scheme() == "http" && near);
-    if sound { Ok(address) } else { Err(unusable(NO_TLS)) }
+    if may_carry_secrets(&address) { Ok(address) } else { Err(unusable(NO_TLS)) }
 }
 
 /// A JSON Web Token, signed by RS256.

@@ -40,9 +40,18 @@ impl Ecr {
 
 /// Whether it is a registry of Google.
 pub(super) fn is_google(registry: &str) -> bool {
-    let below =
-        |domain: &str| registry.strip_suffix(domain).is_some_and(|labels| labels.split('.').all(is_label));
-    registry == "gcr.io" || below(".gcr.io") || below(".pkg.dev")
+    registry == "gcr.io" || is_below(registry, ".gcr.io") || is_below(registry, ".pkg.dev")
+}
+
+/// Whether it is a registry of Azure.
+pub(super) fn is_azure(registry: &str) -> bool {
+    AZURE.iter().any(|(domain, _)| is_below(registry, domain))
+}
+
+/// Entra ID of the cloud that a registry of Azure is in.
+pub(super) fn azure_authority(registry: &str) -> &'static str {
+    let (_, public) = AZURE[0];
+    AZURE.iter().find(|(domain, _)| is_below(registry, domain)).map_or(public, |(_, authority)| authority)
 }
 
 /// The domain of the API of a region of AWS.
@@ -62,10 +71,20 @@ pub(super) fn is_label(text: &str) -> bool {
     !text.is_empty() && text.len() <= 63 && text.bytes().all(is_of_label)
 }
 
+/// Whether `registry` is a name below `domain`, which begins with a dot.
+fn is_below(registry: &str, domain: &str) -> bool {
+    registry.strip_suffix(domain).is_some_and(|labels| labels.split('.').all(is_label))
+}
+
 fn either<'a>(text: &'a str, prefixes: [&str; 2]) -> Option<&'a str> {
     prefixes.iter().find_map(|prefix| text.strip_prefix(prefix))
 }
 
+const AZURE: [(&str, &str); 3] = [
+    (".azurecr.io", "https://login.microsoftonline.com"),
+    (".azurecr.cn", "https://login.chinacloudapi.cn"),
+    (".azurecr.us", "https://login.microsoftonline.us"),
+];
 const AWS: [&str; 5] =
     ["amazonaws.com", "amazonaws.com.cn", "amazonaws.eu", "on.aws", "on.amazonwebservices.com.cn"];
 
@@ -123,6 +142,29 @@ mod tests {
             ["pkg.dev", ".gcr.io", "gcr.io:443", "gcr.io.evil.test", "xgcr.io", "x_y.pkg.dev", "a.pkg.dev:1"]
         {
             assert!(!is_google(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_registries_of_azure_are_known_with_entra_id_of_their_cloud() {
+        for (name, authority) in [
+            ("team.azurecr.io", "https://login.microsoftonline.com"),
+            ("team.eastus.geo.azurecr.io", "https://login.microsoftonline.com"),
+            ("team.azurecr.cn", "https://login.chinacloudapi.cn"),
+            ("team.azurecr.us", "https://login.microsoftonline.us"),
+        ] {
+            assert!(is_azure(name), "{name}");
+            assert_eq!(azure_authority(name), authority, "{name}");
+        }
+        for name in [
+            "azurecr.io",
+            ".azurecr.io",
+            "team.azurecr.io:443",
+            "team.azurecr.io.evil.test",
+            "teamazurecr.io",
+            "x@y.azurecr.io",
+        ] {
+            assert!(!is_azure(name), "{name}");
         }
     }
 

@@ -1,5 +1,9 @@
 //! Whom a cloud is asked for, and how long an answer serves.
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::grants::{CAPACITY, Remembered};
 use super::*;
 use crate::client::registry::Registry;
 use crate::credential::Login;
@@ -30,6 +34,8 @@ fn a_cloud_is_asked_for_its_own_registries_alone() {
     };
     assert_eq!(source("123456789012.dkr.ecr.us-east-1.amazonaws.com/app"), ["controller.cloud:ecr"]);
     assert_eq!(source("public.ecr.aws/x/app"), ["controller.cloud:ecr"]);
+    assert_eq!(source("team.azurecr.io/app"), ["controller.cloud:acr"]);
+    assert_eq!(source("gcr.io/p/app"), ["controller.cloud:gcp"]);
     for other in ["registry.test/app", "ubuntu", "123456789012.dkr.ecr.us-east-1.amazonaws.com.evil.test/app"]
     {
         assert_eq!(source(other), Vec::<String>::new(), "{other}");
@@ -68,12 +74,26 @@ fn what_is_remembered_serves_until_it_is_renewed_and_outlives_a_renewal_that_fai
 
 #[tokio::test]
 async fn the_registries_that_are_remembered_are_few() {
-    let identity = Identity::Ecr(Box::new(Ecr::new(ecr::Variables::default(), web(), None)));
-    let ambient = Ambient { identity, remembered: Mutex::default() };
+    let grants = Grants::default();
     for number in 0..CAPACITY + 3 {
-        ambient.remembered(&format!("registry-{number}"));
+        let ask = async { Ok(Granted::until(credential("p"), Timestamp::now(), Timestamp::MAX)) };
+        grants.obtain(&format!("registry-{number}"), ask).await.unwrap();
     }
-    assert_eq!(ambient.remembered.lock().unwrap().len(), CAPACITY);
+    assert_eq!(grants.0.lock().unwrap().len(), CAPACITY);
+}
+
+#[tokio::test]
+async fn a_grant_that_has_ended_before_its_time_is_replaced_once_for_all_who_held_it() {
+    let grants = Grants::default();
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let ask = || async {
+        let number = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Ok(Granted::until(credential(&number.to_string()), Timestamp::now(), Timestamp::MAX))
+    };
+    let first = grants.obtain("r", ask()).await.unwrap();
+    let all = futures::future::join_all((0..8).map(|_| grants.instead_of(&first, "r", ask()))).await;
+    assert!(all.into_iter().all(|one| one == Ok(credential("1"))));
+    assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

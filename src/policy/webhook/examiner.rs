@@ -220,13 +220,14 @@ impl Examiner {
             service_account: subject.account.clone(),
             pod: None,
             template: subject.pull_secrets.clone(),
+            children: Vec::new(),
         };
         let permission = Permission::of(&snapshot.config.registry, &subject.namespace);
         let (config, files) = (Arc::clone(&self.registries), Arc::clone(&self.files));
         let agent = Agent { config, files, permission, ..Agent::default() };
         let cluster = Arc::clone(&self.cluster);
         let read = async move {
-            let read = async { cluster.lend(cluster.keychain(&run, false).await?, agent, false).await };
+            let read = async { cluster.lend(cluster.keychain(&run, None, false).await?, agent, false).await };
             let failed = |error| -> Arc<dyn Diagnose + Send + Sync> { Arc::new(error) };
             read.await.map(Arc::new).map_err(failed)
         };

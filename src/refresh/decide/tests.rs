@@ -132,6 +132,7 @@ fn a_changed_annotation_and_an_edited_token_need_a_new_one() {
         registries: None,
         audience: None,
         scope: None,
+        role_arn: None,
         buffer: None,
         account: None,
         overwrite: false,

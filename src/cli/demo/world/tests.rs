@@ -37,7 +37,7 @@ async fn files_with_secrets_are_for_their_owner_only() {
 async fn the_files_give_the_run_its_key_and_both_credentials() {
     let (_place, world) = world().await;
     let (run, objects) = world.run_and_objects().unwrap();
-    let keychain = objects.keychain(&RunReferences::of(run.run()));
+    let keychain = objects.keychain(&RunReferences::of(&run));
     assert!(keychain.problems.is_empty(), "{:?}", keychain.problems);
     let candidates = keychain.candidates(&world.image.repository);
     let names: Vec<String> = candidates.iter().map(|candidate| candidate.provenance.to_string()).collect();

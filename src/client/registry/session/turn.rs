@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::super::error::Error;
 use super::super::refusals::Caution;
-use super::super::trial::{Standing, Trial};
+use super::super::trial::{Ended, Standing, Trial};
 use super::Session;
 use crate::credential::{Candidate, Fetcher, Outcome, Problem, Target};
 
@@ -21,6 +21,27 @@ impl Session {
                 Ok(candidate) => trial.fetched(candidate),
                 Err(problem) => trial.pass_over(None, Some(problem)),
             }
+        }
+    }
+
+    /// The registry says that the time of a credential is over: whether there is another one in its place.
+    pub(super) async fn renewed(&self, target: &Target, trial: &mut Trial, standing: &Standing) -> bool {
+        let (fetcher, candidate) = match (trial.ended(standing), standing) {
+            (Ended::Replaced, _) => return true,
+            (Ended::Ask(fetcher), Standing::Candidate(_, candidate)) => (fetcher, candidate),
+            _ => return false,
+        };
+        match fetcher.renew(&target.repository, &candidate.credential).await {
+            Some(Ok(credential)) if credential != *candidate.credential => {
+                let credential = Arc::new(credential);
+                trial.replace(Candidate { credential, ..Candidate::clone(candidate) });
+                true
+            }
+            Some(Err(problem)) => {
+                trial.note(problem);
+                false
+            }
+            _ => false,
         }
     }
 

@@ -25,7 +25,7 @@ fn by_user(
     }
 }
 
-fn keychain(host: &str, users: &[&str], version: &str) -> Keychain {
+pub(super) fn keychain(host: &str, users: &[&str], version: &str) -> Keychain {
     let entry = |name: &&str| {
         let login = Login { username: (*name).to_owned(), password: "hunter2".into() };
         let secret = SecretRef {
@@ -330,4 +330,100 @@ async fn a_probe_asks_a_source_too() {
     let report = session.probe(&target, "t").await.unwrap().report;
     assert_eq!(report.selected(), None);
     assert!(report.problems().iter().any(|problem| problem.code == ProblemCode::HelperFailed));
+}
+
+/// A source that gives another password each time that one has ended.
+struct Renewing(std::sync::atomic::AtomicUsize);
+
+#[async_trait::async_trait]
+impl Fetch for Renewing {
+    fn source(&self) -> Source {
+        Source::ServiceAccountCloud
+    }
+
+    fn location(&self) -> Location {
+        Location::ServiceAccount("ci/builder".into())
+    }
+
+    fn key(&self, repository: &Repository) -> Option<Key> {
+        Key::parse(repository.registry()).ok()
+    }
+
+    async fn fetch(&self, _: &Repository) -> Result<Credential, Problem> {
+        let n = self.0.load(std::sync::atomic::Ordering::SeqCst);
+        Ok(Credential::Basic(Login { username: format!("user-{n}"), password: "hunter2".into() }))
+    }
+
+    async fn renew(
+        &self,
+        repository: &Repository,
+        ended: &Credential,
+    ) -> Option<Result<Credential, Problem>> {
+        if self.fetch(repository).await.as_ref() == Ok(ended) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+        Some(self.fetch(repository).await)
+    }
+}
+
+/// A registry like ECR: the time of the users below `good` is over, which a HEAD has no words for.
+async fn expiring(net: &mut Net, good: usize) -> (Place, super::servers::Log, Session) {
+    use axum::response::IntoResponse as _;
+    const OVER: &str = r#"{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}"#;
+    let answer = move |seen: &Seen| {
+        let login = seen.authorization.strip_prefix("Basic ").map(|text| STANDARD.decode(text).unwrap());
+        let login = login.map(|login| String::from_utf8(login).unwrap()).unwrap_or_default();
+        let number =
+            login.strip_prefix("user-").and_then(|rest| rest.split(':').next()?.parse::<usize>().ok());
+        match number {
+            None => (StatusCode::UNAUTHORIZED, [("www-authenticate", "Basic realm=\"r\"")]).into_response(),
+            Some(number) if number < good && seen.method == "HEAD" => StatusCode::FORBIDDEN.into_response(),
+            Some(number) if number < good => (StatusCode::FORBIDDEN, OVER).into_response(),
+            Some(_) => StatusCode::CREATED.into_response(),
+        }
+    };
+    let (log, address) = net.http("plain.test", answer).await;
+    let place = Place { registry: Registry::new().unwrap(), host: address.to_string() };
+    let keychain =
+        Arc::new(Keychain { fetchers: vec![Fetcher::new(Renewing(0.into()))], ..Keychain::default() });
+    let session = Session::new(&place.registry, "ci", false, async move { Ok(keychain) }.boxed().shared());
+    (place, log, session)
+}
+
+#[tokio::test]
+async fn a_password_that_has_ended_is_asked_for_anew_and_the_request_repeated() {
+    let mut net = Net::default();
+    let (place, log, session) = expiring(&mut net, 1).await;
+    place.push(&session).await.unwrap();
+    assert_eq!(users(&log, "/t"), ["user-0", "user-1"]);
+    let report = session.push_report(&place.repository()).await.unwrap();
+    let used = format!("serviceAccount.cloud ci/builder ({})", place.host);
+    assert_eq!(report.annotation().as_deref(), Some(used.as_str()));
+    assert!(session.described(&place.image()).await.unwrap().is_some());
+
+    let mut net = Net::default();
+    let (place, log, session) = expiring(&mut net, 1).await;
+    assert!(session.described(&place.image()).await.unwrap().is_some());
+    assert_eq!(users(&log, "sha256:"), ["user-0", "user-0", "user-1"], "HEAD, GET for the words, HEAD");
+}
+
+#[tokio::test]
+async fn passwords_that_keep_ending_are_asked_for_once() {
+    let mut net = Net::default();
+    let (place, log, session) = expiring(&mut net, 9).await;
+    let error = place.push(&session).await.unwrap_err().to_string();
+    assert!(error.contains("expired"), "{error}");
+    assert_eq!(users(&log, "/t"), ["user-0", "user-1"]);
+    assert_eq!(outcomes(&session, Operation::Push).await[0].1, Outcome::Expired);
+}
+
+#[tokio::test]
+async fn many_requests_whose_password_has_ended_are_one_renewal() {
+    let mut net = Net::default();
+    let (place, log, session) = expiring(&mut net, 1).await;
+    let all = futures::future::join_all((0..16).map(|_| place.push(&session))).await;
+    assert!(all.iter().all(Result::is_ok));
+    let users = users(&log, "/t");
+    assert_eq!(users.iter().filter(|user| *user == "user-0").count(), 1, "{users:?}");
+    assert!(!users.contains(&"user-2".to_owned()), "{users:?}");
 }

@@ -11,7 +11,7 @@ async fn refused(document: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("credentials.json");
     std::fs::write(&path, document).unwrap();
-    let variables = Variables { credentials: Some(path), metadata_host: None };
+    let variables = Variables { credentials: Some(path), ..Variables::default() };
     let failure = Google::new(variables, web).credential("gcr.io", Timestamp::UNIX_EPOCH).await.unwrap_err();
     failure.detail()
 }

@@ -1,0 +1,151 @@
+//! The identity of the process in Azure, for Azure Container Registry (credentials specification §1.6): workload
+//! identity (a federated token), else the managed identity of the machine.
+//!
+//! A workload identity that is there and fails is told, and the machine's is not tried in its place. What it becomes is
+//! the refresh token of the registry, which is exchanged like any identity token (§5.4).
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::host;
+use super::{Failure, Granted, address, file};
+use crate::client::cloud::azure::{self, AccessToken, Application};
+use crate::client::cloud::{self, Web};
+use crate::credential::{Credential, Login, Redacted};
+
+/// The variables that the SDKs of Azure know too; an empty one is none.
+#[derive(Debug, Clone, Default)]
+pub struct Variables {
+    /// `AZURE_CLIENT_ID`.
+    pub client_id: Option<String>,
+    /// `AZURE_TENANT_ID`.
+    pub tenant_id: Option<String>,
+    /// `AZURE_FEDERATED_TOKEN_FILE`.
+    pub federated_token_file: Option<PathBuf>,
+    /// `AZURE_AUTHORITY_HOST`.
+    pub authority_host: Option<String>,
+    /// `AZURE_POD_IDENTITY_AUTHORITY_HOST`: where the instance metadata are.
+    pub metadata_endpoint: Option<String>,
+}
+
+/// The identity.
+pub(super) struct Acr {
+    variables: Variables,
+    web: Web,
+}
+
+impl Acr {
+    pub(super) fn new(variables: Variables, web: Web) -> Self {
+        Self { variables, web }
+    }
+
+    pub(super) async fn credential(&self, registry: &str, now: Timestamp) -> Result<Granted, Failure> {
+        let Variables { client_id, tenant_id, federated_token_file, .. } = &self.variables;
+        if let Some(path) = federated_token_file {
+            let (Some(client), Some(tenant)) = (client_id.clone(), tenant_id.clone()) else {
+                let wrong = "AZURE_CLIENT_ID and AZURE_TENANT_ID must be set too";
+                return Err(Failure::Unusable { variable: TOKEN_FILE, wrong });
+            };
+            let assertion = file(TOKEN_FILE, path).await?;
+            return self.federated(registry, &Application { tenant, client }, &assertion, now).await;
+        }
+        let client = client_id.as_deref();
+        let token = self.of_machine(registry, client, now).await?;
+        let whose =
+            client.map_or_else(|| "the managed identity".to_owned(), |id| format!("managed identity {id}"));
+        self.exchanged(registry, tenant_id.as_deref(), &token, &whose, now).await
+    }
+
+    /// What the registry grants to `application`, which `assertion` opens.
+    pub(super) async fn federated(
+        &self,
+        registry: &str,
+        application: &Application,
+        assertion: &Redacted,
+        now: Timestamp,
+    ) -> Result<Granted, Failure> {
+        if !is_name(&application.tenant) {
+            return Err(Failure::Unusable {
+                variable: "AZURE_TENANT_ID",
+                wrong: "it is no name of a tenant",
+            });
+        }
+        let token = application.token(&self.web, &self.authority(registry)?, assertion, now).await?;
+        let whose = format!("application {}", application.client);
+        self.exchanged(registry, Some(&application.tenant), &token, &whose, now).await
+    }
+
+    async fn of_machine(
+        &self,
+        registry: &str,
+        client: Option<&str>,
+        now: Timestamp,
+    ) -> Result<AccessToken, Failure> {
+        let endpoint = self.variables.metadata_endpoint.as_deref().unwrap_or("http://169.254.169.254");
+        let endpoint = address("AZURE_POD_IDENTITY_AUTHORITY_HOST", endpoint)?;
+        azure::machine(&self.web, &endpoint, client, now).await.map_err(|error| match error {
+            error @ cloud::Error::Away { .. } => {
+                Failure::NoIdentity { registry: registry.to_owned(), looked: LOOKED, source: Some(error) }
+            }
+            error => error.into(),
+        })
+    }
+
+    async fn exchanged(
+        &self,
+        registry: &str,
+        tenant: Option<&str>,
+        token: &AccessToken,
+        whose: &str,
+        now: Timestamp,
+    ) -> Result<Granted, Failure> {
+        let endpoint = Url::parse(&format!("https://{registry}"));
+        let endpoint =
+            endpoint.map_err(|_| Failure::Unusable { variable: "the registry", wrong: "it is no host" })?;
+        let refresh = azure::exchange(&self.web, &endpoint, tenant, token, whose, now).await?;
+        let fallback = Login { username: NOBODY.to_owned(), password: refresh.token.clone() };
+        let credential = Credential::IdentityToken { token: refresh.token, fallback: Some(fallback) };
+        Ok(Granted::until(credential, now, refresh.expires_at))
+    }
+
+    /// Entra ID of the cloud that the registry is in, unless the process is told another.
+    fn authority(&self, registry: &str) -> Result<Url, Failure> {
+        const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
+        let usual = host::azure_authority(registry);
+        let authority = address(VARIABLE, self.variables.authority_host.as_deref().unwrap_or(usual))?;
+        let wrong = "without TLS it may only name this machine";
+        if super::may_carry_secrets(&authority) {
+            Ok(authority)
+        } else {
+            Err(Failure::Unusable { variable: VARIABLE, wrong })
+        }
+    }
+}
+
+/// A GUID or a domain: it becomes a part of a path.
+fn is_name(tenant: &str) -> bool {
+    tenant.len() <= 253 && tenant.split('.').all(|label| host::is_label(&label.to_ascii_lowercase()))
+}
+
+/// The user name that stands for "the password is a token".
+pub const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+const LOOKED: &str =
+    "AZURE_FEDERATED_TOKEN_FILE is not set, and there is no instance metadata with a managed identity";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_is_a_guid_or_a_domain_and_never_a_path() {
+        for name in ["72f988bf-86f1-41af-91ab-2d7cd011db47", "contoso.onmicrosoft.com", "Contoso.example"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "a/b", "..", "a?b", "a#b", "a b", "%2e", "a..b"] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}
