@@ -1,6 +1,7 @@
 //! Registries behind the transports of the registry configuration file (credentials specification §4.2, §4.4 rows
 //! 9 and 13 to 15, §5.1): real TLS, real proxies, certificates made for each test.
 
+mod flows;
 mod servers;
 mod trials;
 
