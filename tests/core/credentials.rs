@@ -2,10 +2,16 @@
 //! reason why they did not serve, tenants never share any, and no secret is ever said.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use futures::FutureExt as _;
+use hallmark::artifact::image::Repository;
+use hallmark::client::registry::{Registry, Session};
+use hallmark::credential::registry_config::{Proxies, RegistryConfig};
+use hallmark::credential::{Credential, Entry, Key, Keychain, Location, Login, Source};
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, SOON, repository, stopped_well};
@@ -156,6 +162,91 @@ async fn two_namespaces_with_credentials_for_one_host_never_share_them() {
     stopped_well(hallmark);
 }
 
+/// Must be true at the server: whoever asks for a token asks for a repository of his own, and each repository costs one
+/// token, however many push to it at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_pushes_of_two_tenants_at_once_never_meet_each_others_token() {
+    const PUSHES: usize = 64;
+    const REPOSITORIES: usize = 4;
+    let users = ["anna", "bert"].map(|name| TokenUser::new(name, "same password").push(&format!("{name}/")));
+    let server = Distribution::start(Authentication::Token(users.to_vec())).await;
+    let access = server.access(None);
+    let ca = std::fs::read_to_string(access.ca.as_ref().unwrap()).unwrap();
+    let text = format!("[registries.\".\"]\nca-certs = '''\n{ca}'''\n");
+    let config =
+        RegistryConfig::parse("r.toml", &text, &Proxies::none(), jiff::Timestamp::now()).config.unwrap();
+    let (config, client) = (Arc::new(config), Registry::new().unwrap());
+    let push = async |number: usize| {
+        let user = &users[number % 2];
+        let (name, password) = user.login();
+        let login = Login { username: name.clone(), password: password.as_str().into() };
+        let entry = Entry {
+            source: Source::ServiceAccountSecrets,
+            location: Location::ServiceAccount(format!("{name}/builder")),
+            key: Key::parse(&access.host).unwrap(),
+            credential: Arc::new(Credential::Basic(login)),
+        };
+        let keychain = Arc::new(Keychain { entries: vec![entry], ..Keychain::default() });
+        let keychain = async move { Ok(keychain) }.boxed().shared();
+        // A session for each push, as each run has one; what is shared is shared by the process.
+        let session = Session::new(&client, &name, false, keychain).with_config(&config);
+        let repository = format!("{}/{name}/app-{}", access.host, number / 2 % REPOSITORIES);
+        let content = format!("layer {number}").into_bytes();
+        session.push_blob(&Repository::parse(&repository).unwrap(), content.into()).await.unwrap();
+    };
+    futures::future::join_all((0..PUSHES).map(push)).await;
+    let asked = server.asked();
+    for asked in &asked {
+        let own = format!("repository:{}/", asked.user);
+        assert!(asked.scope.starts_with(&own), "{asked:?}");
+    }
+    assert_eq!(asked.len(), 2 * REPOSITORIES, "a token for each repository of each tenant: {asked:?}");
+    let log = server.log();
+    let pushed =
+        log.lines().filter(|line| line.contains("/blobs/uploads/") && line.contains("\" 201 ")).count();
+    assert_eq!(pushed, PUSHES);
+}
+
+/// What a credential costs: an account is read once a run, a Secret that has not changed once a minute, and a token is
+/// fetched once for a repository and a right.
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_one_service_account_share_what_was_read_and_what_was_granted() {
+    const RUNS: usize = 6;
+    let (registry, builder, image, agent) = without_credentials(TO_REGISTRY).await;
+    let access = registry.access(None);
+    agent.secret("push", &access, &builder).await;
+    agent.cluster.set_secrets(&agent.namespace, "default", &["push"]).await;
+    let asked_before = registry.asked().len();
+    let hallmark = agent.start().await;
+    for number in 0..RUNS {
+        let name = format!("build-{number}");
+        agent.build(&name, &access, &image).await;
+        assert_eq!(agent.mark(&name, SOON).await, "true");
+    }
+    let reads = |resource: &str, name: &str| {
+        let of_agent = agent.cluster.audited(|event| {
+            event.verb == "get"
+                && event.object_ref.resource == resource
+                && event.object_ref.namespace == agent.namespace
+                && event.object_ref.name == name
+        });
+        of_agent.len()
+    };
+    let (secrets, accounts) = (reads("secrets", "push"), reads("serviceaccounts", "default"));
+    let tokens: Vec<String> =
+        registry.asked()[asked_before..].iter().map(|asked| asked.scope.clone()).collect();
+    println!(
+        "of {RUNS} runs: {secrets} reads of Secrets, {accounts} of service accounts, tokens: {tokens:?}"
+    );
+    assert_eq!(secrets, 1, "one Secret, read once a minute");
+    assert!(accounts <= RUNS, "{accounts}");
+    let mut once = tokens.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), tokens.len(), "each right once: {tokens:?}");
+    stopped_well(hallmark);
+}
+
 /// A registry with one builder, an image of theirs, and an agent without any credential yet.
 async fn without_credentials(config: &[(&str, &str)]) -> (Distribution, TokenUser, PushedImage, Agent) {
     let builder = TokenUser::new("builder", "may push").push("team/");
@@ -212,7 +303,7 @@ async fn a_secret_that_is_not_json_or_missing_is_named_and_hides_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_may_not_be_read_is_named_with_the_right_that_is_missing() {
+async fn row_2_a_secret_that_may_not_be_read_is_named_with_the_right_that_is_missing() {
     let (registry, builder, image, agent) = without_credentials(TO_REGISTRY).await;
     let access = registry.access(None);
     agent.secret("push", &access, &builder).await;
