@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::agent::{Agent, SOON, repository, stopped_well};
 use crate::main_path::TO_REGISTRY;
+use crate::pipeline_run::fixture::{End, reference};
 use crate::support::{
     Access, Authentication, Completion, Cosign, Crane, Distribution, Hallmark, PushedImage, TokenUser,
 };
@@ -205,6 +206,33 @@ async fn sixty_four_pushes_of_two_tenants_at_once_never_meet_each_others_token()
     let pushed =
         log.lines().filter(|line| line.contains("/blobs/uploads/") && line.contains("\" 201 ")).count();
     assert_eq!(pushed, PUSHES);
+}
+
+/// R3: whatever pushed in a pipeline did so with the credentials of its own TaskRun.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_run_pushes_with_the_credentials_of_the_task_run_that_pushed() {
+    let config = [("artifacts.pipelinerun.storage", "oci"), ("artifacts.taskrun.storage", "")];
+    let (registry, builder, image, agent) = without_credentials(&config).await;
+    let access = registry.access(None);
+    agent.secret("push", &access, &builder).await;
+    let hallmark = agent.start().await;
+    let uid = agent.create_pipeline_run("release").await;
+    agent.create_child("release", &uid, "push").await;
+    let container = json!({"name": "step", "image": "busybox"});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "release-push-pod", "namespace": agent.namespace},
+        "spec": {"serviceAccountName": "default", "imagePullSecrets": [{"name": "push"}], "containers": [container]}});
+    agent.cluster.create(&pod).await;
+    let completion = Completion::success().pod("release-push-pod");
+    agent.cluster.complete(&agent.namespace, "release-push", &completion).await;
+    let end = End::well(&[reference("TaskRun", "release-push", "push")])
+        .result("IMAGE_URL", &repository(&access, &image))
+        .result("IMAGE_DIGEST", &image.digest);
+    agent.end_pipeline_run("release", end).await;
+    assert_eq!(agent.pipeline_mark("release").await, "true");
+    let used = agent.pipeline_annotation("release", "registry-credential").await;
+    assert_eq!(used, format!("pod.imagePullSecrets {}/push ({})", agent.namespace, access.host));
+    stopped_well(hallmark);
 }
 
 /// What a credential costs: an account is read once a run, a Secret that has not changed once a minute, and a token is
