@@ -8,7 +8,7 @@
 //!   nothing is one too, since a guess would be somebody else's decision.
 //! - The size of the text and the number of services are bounded.
 //!
-//! Its OpenID issuers are for programs that log people in; tokens here come from where the agent runs.
+//! Its OIDC issuers are for programs that log people in; tokens here come from where the agent runs.
 
 pub mod file;
 

@@ -108,6 +108,11 @@ async fn what_is_no_bundle_is_refused() {
         value["verificationMaterial"]["tlogEntries"] = vec![entry; MOST].into();
     });
     assert!(matches!(many, BundleError::TooMuchEvidence(33)), "{many}");
+    let unproven = with(&|value| {
+        let entry = value["verificationMaterial"]["tlogEntries"][0].as_object_mut().unwrap();
+        entry.remove("inclusionProof").unwrap();
+    });
+    assert!(matches!(unproven, BundleError::NoInclusionProof), "{unproven}");
     let two = with(&|value| {
         let one = value["dsseEnvelope"]["signatures"][0].clone();
         value["dsseEnvelope"]["signatures"] = vec![one; 2].into();
