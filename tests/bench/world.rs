@@ -105,8 +105,7 @@ impl World {
         futures::stream::iter(0..count).map(make).buffer_unordered(8).collect::<()>().await;
     }
 
-    /// Runs that still run, made fast, and the status that each of them is to end with; from `front` instead of the
-    /// registry's own name, if there is one.
+    /// Runs that still run, made fast, and the status that each of them is to end with.
     pub async fn add_running(&self, namespace: &str, prefix: &str, count: usize) -> Vec<(String, Value)> {
         let make = async |number: usize| {
             let name = format!("{prefix}-{number}");

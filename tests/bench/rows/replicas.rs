@@ -102,7 +102,7 @@ pub async fn chaos(bench: &mut Bench<'_>, program: &Program) {
         }
     };
     let (completed, ()) = tokio::join!(stream::complete_only(world, &api, runs, RATE), killing);
-    let latencies = stream::wait(&marks, completed, PATIENCE).await;
+    let latencies = stream::wait(&marks, &completed, PATIENCE).await;
     bench.add(Row::Of(&CHAOS_LOST), program, latencies.lost as f64);
     bench.add(Row::Of(&CHAOS_DOUBLE), program, doubles(world, &statuses).await as f64);
     bench.add(Row::Of(&CHAOS_TAIL), program, latencies.percentile(95));

@@ -48,10 +48,9 @@ pub async fn measure(bench: &mut Bench<'_>, program: &Program) {
     );
     door.set(Passage::Open);
     let back = std::time::Instant::now();
-    let names: Vec<String> = waiting.keys().cloned().collect();
-    let signed = stream::wait(&marks, waiting, PATIENCE).await;
+    let signed = stream::wait(&marks, &waiting, PATIENCE).await;
     let all = marks.all();
-    let last = names.iter().filter_map(|name| all.get(name)).max().unwrap();
+    let last = waiting.keys().filter_map(|name| all.get(name)).max().unwrap();
     bench.add(Row::Of(&ALONE), program, alone.percentile(95));
     bench.add(Row::Of(&BESIDE), program, beside.percentile(95));
     bench.add(Row::Of(&RATIO), program, beside.percentile(95) / alone.percentile(95));

@@ -43,7 +43,7 @@ pub async fn measure(bench: &mut Bench<'_>, program: &Program, time: Duration) {
         }
     };
     let (completed, ()) = tokio::join!(stream::complete_only(world, &api, runs, rate), sampled);
-    let latencies = stream::wait(&marks, completed, LIMIT).await;
+    let latencies = stream::wait(&marks, &completed, LIMIT).await;
     let begin = samples.len() - (samples.len() as f64 * (1.0 - SETTLED)) as usize;
     let points = |field: fn(&(f64, f64, f64)) -> f64| {
         samples[begin..].iter().map(|sample| (sample.0 / 3600.0, field(sample))).collect::<Vec<_>>()

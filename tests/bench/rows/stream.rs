@@ -30,7 +30,7 @@ pub async fn complete(
     patience: Duration,
 ) -> Latencies {
     let completed = complete_only(world, api, runs, rate).await;
-    wait(marks, completed, patience).await
+    wait(marks, &completed, patience).await
 }
 
 /// Completes `runs`, `rate` of them a second; answers when each was.
@@ -43,9 +43,9 @@ pub async fn complete_only(
     let (mut ticks, mut tasks) = (interval(Duration::from_secs_f64(1.0 / rate)), JoinSet::new());
     for (name, status) in runs {
         ticks.tick().await;
-        let (api, front) = (api.clone(), world.patch(&status));
+        let (api, (parameters, patch)) = (api.clone(), world.patch(&status));
         tasks.spawn(async move {
-            api.patch_status(&name, &front.0, &front.1).await.unwrap();
+            api.patch_status(&name, &parameters, &patch).await.unwrap();
             (name, Instant::now())
         });
     }
@@ -53,7 +53,7 @@ pub async fn complete_only(
 }
 
 /// Waits up to `patience` for the marks of these runs.
-pub async fn wait(marks: &Marks, completed: HashMap<String, Instant>, patience: Duration) -> Latencies {
+pub async fn wait(marks: &Marks, completed: &HashMap<String, Instant>, patience: Duration) -> Latencies {
     let deadline = Instant::now() + patience;
     loop {
         let all = marks.all();
