@@ -14,3 +14,4 @@ pub mod rekor;
 pub mod retry_after;
 pub mod timestamp;
 pub mod token;
+pub mod vault;

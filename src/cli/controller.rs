@@ -111,6 +111,7 @@ pub async fn run(arguments: Arguments) -> Exit {
             surroundings: environment::surroundings(),
             clouds: environment::clouds(),
             identities: environment::identities(Some(&client)),
+            vault: environment::vault(),
         },
         companions: Companions {
             logging: arguments.config_logging,

@@ -37,7 +37,7 @@ use crate::credential::registry_config::{Proxies, RegistryConfig};
 use crate::identity;
 use crate::signature::key::keyring::KeyRing;
 use crate::signature::log::Log;
-use crate::signature::{self, Signer};
+use crate::signature::{self, Signers, kms};
 use crate::telemetry::metrics::Metrics;
 
 /// How often ConfigMap, Secret or directory are looked at: a change is in force within this time.
@@ -64,8 +64,8 @@ pub struct Settings {
 
 impl Settings {
     /// What signs one run.
-    pub fn signers(&self) -> Result<Vec<Arc<dyn Signer>>, Arc<signature::Error>> {
-        self.servers.as_ref().map_err(Arc::clone)?.signers(&self.keys)
+    pub fn signers(&self) -> Signers {
+        self.servers.as_ref().map_or_else(Signers::none, |servers| servers.signers(&self.keys))
     }
 
     /// What records the signatures of a run with these annotations.
@@ -139,6 +139,8 @@ pub struct Process {
     pub clouds: cloud::Surroundings,
     /// Where identity tokens may come from.
     pub identities: identity::selection::Surroundings,
+    /// What the environment says of Vault.
+    pub vault: kms::Surroundings,
 }
 
 /// Follows ConfigMap and keys.
@@ -164,7 +166,7 @@ impl Follower {
         process: Process,
         registry: Registry,
     ) -> Self {
-        let Process { keys, proxies, surroundings, clouds, identities } = process;
+        let Process { keys, proxies, surroundings, clouds, identities, vault } = process;
         Self {
             keys: KeyFiles::new(client.clone(), keys),
             client,
@@ -173,7 +175,7 @@ impl Follower {
             registries: RegistryFile::new(proxies),
             docker: DockerFiles::new(surroundings),
             clouds: Clouds::new(clouds, registry.clone()),
-            servers: Servers::new(identities, registry),
+            servers: Servers::new(identities, vault, registry),
             config_seen: None,
         }
     }

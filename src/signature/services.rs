@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use super::key::keyring::KeyRing;
 use super::keyless::Keyless;
+use super::kms::{self, Kms};
 use super::log::Log;
 use super::trusted_root::TrustedRoot;
-use super::{Error, Signer};
+use super::{Error, Signers};
 use crate::client::http::{Clients, Transport};
 use crate::client::rekor::Rekor;
 use crate::client::timestamp::TimestampAuthority;
@@ -24,6 +25,7 @@ use crate::signature::entry::Version;
 /// The servers.
 pub struct Services {
     keyless: Option<Arc<Keyless>>,
+    kms: Result<Arc<Kms>, Arc<Error>>,
     transparency: Option<(Upload, Arc<dyn Log>)>,
     timestamps: Option<Arc<dyn Log>>,
 }
@@ -34,13 +36,15 @@ impl Services {
         config: &Config,
         registries: &RegistryConfig,
         clients: &Clients,
-        identities: Surroundings,
+        (identities, vault): (Surroundings, &kms::Surroundings),
         root: Option<&Arc<TrustedRoot>>,
     ) -> Result<Self, Error> {
         let fulcio = &config.signers.fulcio;
         let keyless =
             fulcio.enabled.then(|| Keyless::of(fulcio, registries, clients, identities, root.cloned()));
         let keyless = keyless.transpose()?.map(Arc::new);
+        // It fails what it is to sign, and nothing else.
+        let kms = Kms::of(&config.signers.kms, registries, clients, vault).map(Arc::new).map_err(Arc::new);
         let transparency = match config.transparency.upload {
             Upload::Off => None,
             upload => Some((upload, rekor(config, registries, clients, root)?)),
@@ -50,15 +54,22 @@ impl Services {
             TimestampAuthority::new(clients, &transport, url, root.cloned()).map_err(unusable)
         });
         let timestamps = timestamps.transpose()?.map(|authority| Arc::new(authority) as Arc<dyn Log>);
-        Ok(Self { keyless, transparency, timestamps })
+        Ok(Self { keyless, kms, transparency, timestamps })
     }
 
-    /// What signs one run: keys, unless it is signed without.
-    pub fn signers(&self, keys: &Result<KeyRing, Arc<Error>>) -> Result<Vec<Arc<dyn Signer>>, Arc<Error>> {
-        match &self.keyless {
+    /// What signs one run: keys, unless it is signed without, and the key of a key management service.
+    pub fn signers(&self, keys: &Result<KeyRing, Arc<Error>>) -> Signers {
+        let x509 = match &self.keyless {
             Some(keyless) => Ok(vec![keyless.of_run()]),
             None => keys.as_ref().map(KeyRing::signers).map_err(Arc::clone),
-        }
+        };
+        let kms = self.kms.as_ref().map(|kms| vec![kms.of_run()]).map_err(Arc::clone);
+        Signers { x509, kms }
+    }
+
+    /// The key of a key management service.
+    pub fn kms(&self) -> Result<&Arc<Kms>, Arc<Error>> {
+        self.kms.as_ref().map_err(Arc::clone)
     }
 
     /// What records the signatures of a run with these annotations.

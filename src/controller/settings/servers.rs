@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use crate::client::registry::Registry;
-use crate::config::{Config, Fulcio, Transparency};
+use crate::config::{Config, Fulcio, Kms, Transparency};
 use crate::credential::registry_config::RegistryConfig;
 use crate::error::Diagnose as _;
 use crate::identity::selection::Surroundings;
 use crate::signature::Error;
+use crate::signature::kms;
 use crate::signature::services::Services;
 use crate::signature::trusted_root::TrustedRoot;
 use crate::signature::trusted_root::file::TrustFile;
@@ -20,6 +21,7 @@ pub(super) type Built = Result<Arc<Services>, Arc<Error>>;
 #[derive(PartialEq)]
 struct Plan {
     fulcio: Fulcio,
+    kms: Kms,
     transparency: Transparency,
     timestamps: Option<String>,
     registries: Arc<RegistryConfig>,
@@ -28,14 +30,15 @@ struct Plan {
 /// Makes them.
 pub(super) struct Servers {
     identities: Surroundings,
+    vault: kms::Surroundings,
     registry: Registry,
     trust: TrustFile,
     last: Option<(Plan, Option<Arc<TrustedRoot>>, Built)>,
 }
 
 impl Servers {
-    pub(super) fn new(identities: Surroundings, registry: Registry) -> Self {
-        Self { identities, registry, trust: TrustFile::default(), last: None }
+    pub(super) fn new(identities: Surroundings, vault: kms::Surroundings, registry: Registry) -> Self {
+        Self { identities, vault, registry, trust: TrustFile::default(), last: None }
     }
 
     /// The servers of `config`; `None` when they are those of before.
@@ -46,6 +49,7 @@ impl Servers {
     ) -> Option<Built> {
         let plan = Plan {
             fulcio: config.signers.fulcio.clone(),
+            kms: config.signers.kms.clone(),
             transparency: config.transparency.clone(),
             timestamps: config.timestamp_url.clone(),
             registries: Arc::clone(registries),
@@ -62,10 +66,10 @@ impl Servers {
         {
             return None;
         }
-        let (clients, identities) = (self.registry.clients(), self.identities.clone());
+        let (clients, around) = (self.registry.clients(), (self.identities.clone(), &self.vault));
         let built = root
             .map_err(|error| Error::Service(Arc::new(error)))
-            .and_then(|root| Services::of(config, registries, clients, identities, root.as_ref()));
+            .and_then(|root| Services::of(config, registries, clients, around, root.as_ref()));
         let built = built.map(Arc::new).map_err(Arc::new);
         match &built {
             Ok(services) => services.warnings().for_each(|warning| tracing::warn!("{warning}")),
