@@ -25,6 +25,7 @@ mod explain;
 mod harness;
 mod hostile;
 mod index_children;
+mod keys;
 mod layouts;
 mod main_path;
 mod outage;
