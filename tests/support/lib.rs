@@ -13,6 +13,7 @@
 //! | [`FakeSts`] | a token service: TLS; it verifies the tokens of a cluster by that cluster's own keys |
 //! | [`Crane`], [`Cosign`] | clients of somebody else's making: they push images and judge signatures |
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
+//! | [`Vault`] | Vault with a transit engine, which can be restarted, sealed and asked what it was asked |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
 //! | [`OfflineCosign`] | cosign without a registry: trust roots, bundles in files |
@@ -41,6 +42,7 @@ mod rekor_tiles;
 mod spire;
 mod timestamp;
 mod token_server;
+mod vault;
 
 pub use binary::binary;
 pub use cluster::{Cluster, Completion};
@@ -61,6 +63,7 @@ pub use rekor_tiles::RekorTiles;
 pub use spire::Spire;
 pub use timestamp::TimestampServer;
 pub use token_server::{Asked, TokenUser};
+pub use vault::Vault;
 
 use std::path::{Path, PathBuf};
 
