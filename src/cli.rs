@@ -18,6 +18,7 @@ pub mod doctor;
 mod environment;
 pub mod explain;
 pub mod identity;
+pub mod keys;
 pub mod man;
 pub mod manifests;
 mod output;
@@ -94,6 +95,9 @@ enum Command {
     CredentialHelper(credential_helper::Arguments),
     /// Show the whole way from a completed run to a verified signature, on this machine alone.
     Demo(demo::Arguments),
+    /// Make, show and replace signing keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Show in whose name this process could sign without a key.
     Identity(identity::Arguments),
     /// Check an installation: settings, keys, rights, servers and registries, each with what to do.
@@ -172,6 +176,7 @@ impl Cli {
             Command::Auth(command) => auth::run(command).await,
             Command::CredentialHelper(arguments) => credential_helper::run(arguments).await,
             Command::Demo(arguments) => demo::run(arguments).await,
+            Command::Keys(command) => keys::run(command).await,
             Command::Identity(arguments) => identity::run(arguments).await,
             Command::Doctor(arguments) => doctor::run(*arguments).await,
             Command::Status(arguments) => status::run(arguments).await,

@@ -16,3 +16,4 @@ pub mod retry_after;
 pub mod timestamp;
 pub mod token;
 pub mod tuf;
+pub mod vault;

@@ -38,6 +38,7 @@ pub use settings::{
     AllowedPair, DocdbStorage, Fulcio, GrafeasStorage, Kms, OciStorage, Policy, Provenance, PubSubStorage,
     Refresh, Registry, RegistryHost, Selection, Signers, Signing, StorageSettings, Transparency,
 };
+pub use support::KMS_SCHEMES;
 
 /// The whole configuration. `Config::default()` is that of an empty ConfigMap.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -105,6 +106,14 @@ impl Config {
     /// Reads the `data` of the ConfigMap.
     pub fn parse(data: &BTreeMap<String, String>) -> Parsed {
         parse::parse(data)
+    }
+
+    /// Whether a key management service signs anything.
+    pub fn uses_kms(&self) -> bool {
+        let signs = |enabled, signer| enabled && signer == SignerKind::Kms;
+        signs(self.taskrun.enabled(), self.taskrun.signer)
+            || signs(self.pipelinerun.enabled(), self.pipelinerun.signer)
+            || signs(self.oci.enabled(), self.oci.signer)
     }
 
     /// Whether artifacts of this kind are made at all.

@@ -18,7 +18,7 @@ use crate::artifact::{Artifact, Artifacts};
 use crate::config::{ArtifactKind, Config};
 use crate::signature::log::Log;
 use crate::signature::signatory::Signatory;
-use crate::signature::{self, Signed, Signer};
+use crate::signature::{self, Signed, Signer, Signers};
 use crate::storage::{self, Index, Place, Store};
 use crate::tekton::completed::CompletedRun;
 use outcome::{Entry, Error, Outcome, State};
@@ -30,8 +30,8 @@ const LOOKED_INTO_AT_ONCE: usize = 8;
 
 /// What one attempt works with.
 pub struct Stations {
-    /// Who signs, each of them everything; or why nobody does.
-    pub signers: Result<Vec<Arc<dyn Signer>>, Arc<signature::Error>>,
+    /// Who signs.
+    pub signers: Signers,
     /// What records signatures.
     pub logs: Vec<Arc<dyn Log>>,
     /// Whether envelopes are stamped as a whole too, as cosign's tags want it.
@@ -98,7 +98,7 @@ async fn keep(item: &Item, stations: &Stations, now: Timestamp) -> Vec<Entry> {
         |store: &Arc<dyn Store>, place, signers: &str, state| item.entry(store.name(), place, signers, state);
 
     // 3. Who signs, and what is missing at each place?
-    let signers = match signers(stations).await {
+    let signers = match signers(item, stations).await {
         Ok(signers) => signers,
         Err(error) => {
             let failed = || State::Failed(Error::Sign(Arc::clone(&error)));
@@ -126,10 +126,10 @@ async fn keep(item: &Item, stations: &Stations, now: Timestamp) -> Vec<Entry> {
     .await
 }
 
-type Signers<'s> = Vec<(&'s Arc<dyn Signer>, Signatory)>;
+type Named<'s> = Vec<(&'s Arc<dyn Signer>, Signatory)>;
 
-async fn signers(stations: &Stations) -> Result<Signers<'_>, Arc<signature::Error>> {
-    let signers = stations.signers.as_ref().map_err(Arc::clone)?;
+async fn signers<'s>(item: &Item, stations: &'s Stations) -> Result<Named<'s>, Arc<signature::Error>> {
+    let signers = stations.signers.of(item.signer)?;
     let named = signers.iter().map(async |signer| Ok((signer, signer.signatory().await?)));
     try_join_all(named).await.map_err(Arc::new)
 }

@@ -12,6 +12,7 @@ pub mod dsse;
 pub mod entry;
 pub mod key;
 pub mod keyless;
+pub mod kms;
 pub mod log;
 pub mod public_key;
 pub mod services;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::config::SignerKind;
 use crate::error::{About, Class, Diagnose, chain};
 use crate::payload::{Format, Payload};
 use certificate::Certificate;
@@ -43,6 +45,31 @@ pub trait Signer: Send + Sync {
 
     /// Signs `message`; hashing is part of signing.
     async fn sign(&self, message: &[u8]) -> Result<Signature, Error>;
+}
+
+/// What signs, by what an artifact asks for; each of them everything, or why nobody does.
+#[derive(Clone)]
+pub struct Signers {
+    /// Keys of the Secret, or certificates.
+    pub x509: Result<Vec<Arc<dyn Signer>>, Arc<Error>>,
+    /// A key of a key management service.
+    pub kms: Result<Vec<Arc<dyn Signer>>, Arc<Error>>,
+}
+
+impl Signers {
+    /// Nobody signs, and this is why.
+    pub fn none(error: &Arc<Error>) -> Self {
+        Self { x509: Err(Arc::clone(error)), kms: Err(Arc::clone(error)) }
+    }
+
+    /// Those of this kind.
+    pub fn of(&self, kind: SignerKind) -> Result<&[Arc<dyn Signer>], Arc<Error>> {
+        let signers = match kind {
+            SignerKind::Kms => &self.kms,
+            SignerKind::X509 | SignerKind::None => &self.x509,
+        };
+        signers.as_deref().map_err(Arc::clone)
+    }
 }
 
 /// The raw signature, with what it verifies with.

@@ -16,6 +16,7 @@ use crate::identity;
 use crate::identity::job::{Buildkite, Github};
 use crate::identity::request::RequestedToken;
 use crate::identity::token::IdentityToken;
+use crate::signature::kms;
 
 /// The proxies of the process, as most programs read them. What is no proxy is passed over with a warning.
 pub(super) fn proxies() -> Proxies {
@@ -86,6 +87,19 @@ fn aws() -> cloud::ecr::Variables {
         endpoint_ecr: set("AWS_ENDPOINT_URL_ECR"),
         endpoint_ecr_public: set("AWS_ENDPOINT_URL_ECR_PUBLIC"),
         endpoint_sts: set("AWS_ENDPOINT_URL_STS"),
+    }
+}
+
+/// What is said of Vault and `OpenBao`, whose own command line reads the same variables.
+pub(super) fn vault() -> kms::Surroundings {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let either = |name: &str| set(&format!("VAULT_{name}")).or_else(|| set(&format!("BAO_{name}")));
+    kms::Surroundings {
+        address: either("ADDR"),
+        token: either("TOKEN").map(Redacted::from),
+        token_file: set("HOME").map(|home| PathBuf::from(home).join(".vault-token")),
+        namespace: either("NAMESPACE"),
+        mount: set("TRANSIT_SECRET_ENGINE_PATH"),
     }
 }
 

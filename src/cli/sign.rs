@@ -1,6 +1,6 @@
 //! `hallmark sign`: the flow of the controller on manifest files, without a cluster.
 
-mod material;
+pub(in crate::cli) mod material;
 mod output;
 
 use std::collections::HashSet;

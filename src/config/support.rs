@@ -35,7 +35,7 @@ impl Config {
             ArtifactKind::Oci => ("oci", &self.oci.storage, self.oci.signer),
         };
         let by_signer = match signer {
-            SignerKind::Kms => Some((format!("artifacts.{name}.signer"), "kms")),
+            SignerKind::Kms => self.foreign_kms().map(|key| ("signers.kms.kmsref".to_owned(), key)),
             SignerKind::X509 | SignerKind::None => None,
         };
         storages
@@ -45,6 +45,13 @@ impl Config {
             .chain(by_signer)
             .map(|(key, value)| missing(&key, value, FAILS))
             .collect()
+    }
+
+    /// A key of a service that is not in this build. That there is none, or that it is misspelt, the signer says.
+    fn foreign_kms(&self) -> Option<&str> {
+        let key = self.signers.kms.key.as_deref()?;
+        let known = KMS_SCHEMES.iter().any(|scheme| key.starts_with(scheme));
+        (!known && key.contains("://")).then_some(key)
     }
 
     /// Keys that are set to something other than their default and that nothing reads yet.
@@ -57,6 +64,8 @@ impl Config {
     }
 }
 
+/// How keys of the key management services of this build are written.
+pub const KMS_SCHEMES: [&str; 2] = ["hashivault://", "openbao://"];
 const FAILS: &str = "the artifacts that use it fail: choose another, or run a version that has it";
 const UNUSED: &str = "nothing reads it: remove it, or run a version that does";
 
@@ -108,14 +117,19 @@ mod tests {
 
     #[test]
     fn a_missing_signer_fails_the_artifacts_that_it_signs() {
-        let kms = config(&[("artifacts.oci.signer", "kms")]);
-        assert_eq!(failing(&kms, ArtifactKind::Oci), [("artifacts.oci.signer".into(), Some("kms".into()))]);
+        let by = |key| config(&[("artifacts.oci.signer", "kms"), ("signers.kms.kmsref", key)]);
+        let kms = by("foo://key");
+        let expected = ("signers.kms.kmsref".to_owned(), Some("foo://key".to_owned()));
+        assert_eq!(failing(&kms, ArtifactKind::Oci), [expected]);
         assert_eq!(failing(&kms, ArtifactKind::TaskRun), []);
+        for key in ["hashivault://key", "openbao://key"] {
+            assert_eq!(by(key).unsupported(), [], "{key}");
+        }
     }
 
     #[test]
     fn every_other_key_of_a_later_build_is_reported_and_fails_nothing() {
-        let idle = config(&[("storage.gcs.bucket", "b"), ("signers.kms.auth.token", "canary")]);
+        let idle = config(&[("storage.gcs.bucket", "b"), ("storage.docdb.url", "canary")]);
         assert_eq!(failing(&idle, ArtifactKind::Oci), []);
         let report: Vec<_> = idle.unsupported().iter().map(ToString::to_string).collect();
         assert_eq!(report.len(), 2);

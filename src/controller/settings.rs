@@ -42,7 +42,7 @@ use crate::credential::registry_config::{Proxies, RegistryConfig};
 use crate::identity;
 use crate::signature::key::keyring::KeyRing;
 use crate::signature::log::Log;
-use crate::signature::{self, Signer};
+use crate::signature::{self, Signers, kms};
 use crate::telemetry::metrics::Metrics;
 
 /// How often ConfigMap, Secret or directory are looked at: a change is in force within this time.
@@ -71,14 +71,17 @@ pub struct Settings {
 
 impl Settings {
     /// What signs one run of a namespace.
-    pub fn signers(&self, namespace: &str) -> Result<Vec<Arc<dyn Signer>>, Arc<signature::Error>> {
-        let servers = self.servers.as_ref().map_err(Arc::clone)?;
+    pub fn signers(&self, namespace: &str) -> Signers {
+        let servers = match &self.servers {
+            Ok(servers) => servers,
+            Err(error) => return Signers::none(error),
+        };
         let unread = |name: &str| signature::Error::NoKey { place: name.to_owned() };
         match self.config.signing.key_policy.of(namespace) {
             KeyChoice::Default => servers.signers(&self.keys),
-            KeyChoice::Refuse => {
-                Err(Arc::new(signature::Error::NamespaceRefused { namespace: namespace.to_owned() }))
-            }
+            KeyChoice::Refuse => Signers::none(&Arc::new(signature::Error::NamespaceRefused {
+                namespace: namespace.to_owned(),
+            })),
             KeyChoice::Secret(name) => match self.policy_keys.get(name) {
                 Some(keys) => servers.signers(keys),
                 None => servers.signers(&Err(Arc::new(unread(name)))),
@@ -166,6 +169,8 @@ pub struct Process {
     pub exchanges: Files,
     /// Where identity tokens may come from.
     pub identities: identity::selection::Surroundings,
+    /// What the environment says of Vault.
+    pub vault: kms::Surroundings,
 }
 
 /// Follows ConfigMap and keys.
@@ -192,7 +197,8 @@ impl Follower {
         process: Process,
         registry: Registry,
     ) -> Self {
-        let Process { keys, proxies, surroundings, clouds, trust_cache, exchanges, identities } = process;
+        let Process { keys, proxies, surroundings, clouds, trust_cache, exchanges, identities, vault } =
+            process;
         Self {
             keys: KeyFiles::new(client.clone(), keys),
             policy_keys: PolicyKeys::new(client.clone(), namespace),
@@ -202,7 +208,7 @@ impl Follower {
             config_map: config_map.to_owned(),
             registries: RegistryFile::new(proxies),
             docker: DockerFiles::new(surroundings),
-            servers: Servers::new(identities, registry, trust_cache),
+            servers: Servers::new(identities, vault, registry, trust_cache),
             config_seen: None,
         }
     }

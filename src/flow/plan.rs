@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::outcome::{Entry, Error, State};
 use crate::artifact::image::Image;
 use crate::artifact::{Artifact, Artifacts};
-use crate::config::{self, ArtifactKind, Config, OciStorage, RunFormat, Storage};
+use crate::config::{self, ArtifactKind, Config, RunFormat, SignerKind, Storage};
 use crate::payload::{self, BuildType, Format, Payload, Provenance};
 use crate::storage::Place;
 use crate::tekton::Kind;
@@ -27,6 +27,8 @@ pub struct Item {
     pub payload: Arc<Payload>,
     /// Names of stores.
     pub stores: BTreeSet<Storage>,
+    /// What signs it.
+    pub signer: SignerKind,
 }
 
 /// Plans a run.
@@ -78,13 +80,16 @@ impl Plan {
         if let Artifact::Image(image) = &artifact
             && stores.contains(&Storage::Oci)
         {
-            self.add_to_registry(image, &mut stores, &config.storage.oci);
+            self.add_to_registry(image, &mut stores, config);
         }
         if stores.is_empty() {
             return;
         }
         match payload(run, &artifact, config) {
-            Ok(payload) => self.items.push(Item { payload: Arc::new(payload), stores }),
+            Ok(payload) => {
+                let (payload, signer) = (Arc::new(payload), signer(kind, config));
+                self.items.push(Item { payload, stores, signer });
+            }
             Err(error) => {
                 self.settled.push(Entry::without_store(artifact, State::Failed(Error::Payload(error))));
             }
@@ -94,10 +99,11 @@ impl Plan {
 
 impl Plan {
     /// In bundles an image is signed by a statement of its own; `stores` keep what is left to do.
-    fn add_to_registry(&mut self, image: &Image, stores: &mut BTreeSet<Storage>, layout: &OciStorage) {
+    fn add_to_registry(&mut self, image: &Image, stores: &mut BTreeSet<Storage>, config: &Config) {
+        let layout = &config.storage.oci;
         if layout.keeps_bundles() {
             let payload = Arc::new(payload::image_statement(image));
-            self.items.push(Item { payload, stores: [Storage::Oci].into() });
+            self.items.push(Item { payload, stores: [Storage::Oci].into(), signer: config.oci.signer });
         }
         if !layout.keeps_tags() {
             stores.remove(&Storage::Oci);
@@ -110,6 +116,14 @@ fn stores(kind: ArtifactKind, config: &Config) -> &BTreeSet<Storage> {
         ArtifactKind::TaskRun => &config.taskrun.storage,
         ArtifactKind::PipelineRun => &config.pipelinerun.storage,
         ArtifactKind::Oci => &config.oci.storage,
+    }
+}
+
+fn signer(kind: ArtifactKind, config: &Config) -> SignerKind {
+    match kind {
+        ArtifactKind::TaskRun => config.taskrun.signer,
+        ArtifactKind::PipelineRun => config.pipelinerun.signer,
+        ArtifactKind::Oci => config.oci.signer,
     }
 }
 

@@ -4,6 +4,7 @@
 //! Importing is slow for `cosign.key` (scrypt, 130 ms and 64 MiB): it happens once per version of the Secret,
 //! never once per run. Private keys live inside the crypto library; none of these types prints one.
 
+pub mod generated;
 mod import;
 pub mod keyring;
 

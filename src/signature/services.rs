@@ -13,8 +13,9 @@ use std::sync::Arc;
 use self::sources::{Found, names_fulcio, names_log};
 use super::key::keyring::KeyRing;
 use super::keyless::Keyless;
+use super::kms::{self, Kms};
 use super::log::Log;
-use super::{Error, Signer};
+use super::{Error, Signers};
 use crate::client::http::{Clients, Transport};
 use crate::client::rekor::Rekor;
 use crate::client::timestamp::TimestampAuthority;
@@ -27,6 +28,7 @@ use crate::signature::entry::Version;
 /// The servers.
 pub struct Services {
     keyless: Option<Arc<Keyless>>,
+    kms: Result<Arc<Kms>, Arc<Error>>,
     upload: Upload,
     transparency: Vec<Arc<dyn Log>>,
     timestamps: Vec<Arc<dyn Log>>,
@@ -40,7 +42,7 @@ impl Services {
         config: &Config,
         registries: &RegistryConfig,
         clients: &Clients,
-        identities: Surroundings,
+        (identities, vault): (Surroundings, &kms::Surroundings),
         found: &Found,
     ) -> Result<Self, Error> {
         let chosen = found.chosen.as_ref();
@@ -48,6 +50,8 @@ impl Services {
         let keyless =
             fulcio.enabled.then(|| Keyless::of(&fulcio, registries, clients, identities, found.root.clone()));
         let keyless = keyless.transpose()?.map(Arc::new);
+        // It fails what it is to sign, and nothing else.
+        let kms = Kms::of(&config.signers.kms, registries, clients, vault).map(Arc::new).map_err(Arc::new);
         let upload = config.transparency.upload;
         let transparency = match upload {
             Upload::Off => Vec::new(),
@@ -63,15 +67,22 @@ impl Services {
         });
         let timestamps = timestamps.collect::<Result<_, Error>>()?;
         let unused = upload == Upload::Off && chosen.is_some_and(|chosen| !chosen.logs.is_empty());
-        Ok(Self { keyless, upload, transparency, timestamps, unused })
+        Ok(Self { keyless, kms, upload, transparency, timestamps, unused })
     }
 
-    /// What signs one run: keys, unless it is signed without.
-    pub fn signers(&self, keys: &Result<KeyRing, Arc<Error>>) -> Result<Vec<Arc<dyn Signer>>, Arc<Error>> {
-        match &self.keyless {
+    /// What signs one run: keys, unless it is signed without, and the key of a key management service.
+    pub fn signers(&self, keys: &Result<KeyRing, Arc<Error>>) -> Signers {
+        let x509 = match &self.keyless {
             Some(keyless) => Ok(vec![keyless.of_run()]),
             None => keys.as_ref().map(KeyRing::signers).map_err(Arc::clone),
-        }
+        };
+        let kms = self.kms.as_ref().map(|kms| vec![kms.of_run()]).map_err(Arc::clone);
+        Signers { x509, kms }
+    }
+
+    /// The key of a key management service.
+    pub fn kms(&self) -> Result<&Arc<Kms>, Arc<Error>> {
+        self.kms.as_ref().map_err(Arc::clone)
     }
 
     /// What records the signatures of a run with these annotations.

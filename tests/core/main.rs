@@ -26,6 +26,8 @@ mod harness;
 mod hostile;
 mod index_children;
 mod key_policy;
+mod keys;
+mod layouts;
 mod main_path;
 mod outage;
 mod overlays;

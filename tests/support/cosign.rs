@@ -18,6 +18,8 @@ const PASSWORD: &str = "password of a test";
 pub struct Cosign {
     access: Access,
     home: TempDir,
+    /// Of every private key that it reads or makes.
+    password: String,
 }
 
 /// Where signatures lie beside an image.
@@ -54,7 +56,7 @@ pub struct KeyPair {
 impl Cosign {
     /// A cosign that reaches one registry by `access`.
     pub fn new(access: &Access) -> Self {
-        Self { access: access.clone(), home: tempfile::tempdir().unwrap() }
+        Self { access: access.clone(), home: tempfile::tempdir().unwrap(), password: PASSWORD.to_owned() }
     }
 
     /// Makes a key pair in files of this cosign's home.
@@ -65,6 +67,12 @@ impl Cosign {
         run(command).await.succeeded();
         let file = |extension: &str| self.home.path().join(format!("{name}.{extension}"));
         KeyPair { private: file("key"), public: file("pub"), password: PASSWORD }
+    }
+
+    /// The same with another password for private keys.
+    pub fn with_password(mut self, password: &str) -> Self {
+        password.clone_into(&mut self.password);
+        self
     }
 
     /// Signs as cosign does by itself: a `.sig` tag, no log.
@@ -174,6 +182,16 @@ impl Cosign {
         command
     }
 
+    /// Any command about an image.
+    pub async fn about(&self, arguments: &[&str], reference: &str) -> Finished {
+        self.with_image(self.command(arguments), reference).await
+    }
+
+    /// Any command without one.
+    pub async fn run(&self, arguments: &[&str]) -> Finished {
+        run(self.command(arguments)).await
+    }
+
     /// Runs somebody's script with this cosign in its `PATH`, and nothing of the machine but the usual folders.
     pub async fn run_beside(&self, mut script: Command) -> Finished {
         let folder = binary("cosign").parent().unwrap().display().to_string();
@@ -192,7 +210,7 @@ impl Cosign {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("cosign"));
         self.access.apply(&mut command, self.home.path());
-        command.env("COSIGN_PASSWORD", PASSWORD).args(arguments);
+        command.env("COSIGN_PASSWORD", &self.password).args(arguments);
         command
     }
 }

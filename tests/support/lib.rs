@@ -14,6 +14,7 @@
 //! | [`Dex`] | an OpenID Connect provider where people log in, and the [`Browser`] that they do it with |
 //! | [`Crane`], [`Cosign`] | clients of somebody else's making: they push images and judge signatures |
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
+//! | [`Vault`] | Vault with a transit engine, which can be restarted, sealed and asked what it was asked |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
 //! | [`RekorV1`] | a transparency log of before: Rekor v1, Trillian, PostgreSQL |
@@ -47,6 +48,7 @@ mod spire;
 mod timestamp;
 mod token_server;
 mod tuf;
+mod vault;
 
 pub use binary::binary;
 pub use cluster::{Cluster, Completion};
@@ -70,6 +72,7 @@ pub use spire::Spire;
 pub use timestamp::TimestampServer;
 pub use token_server::{Asked, TokenUser};
 pub use tuf::TufRepository;
+pub use vault::Vault;
 
 use std::path::{Path, PathBuf};
 

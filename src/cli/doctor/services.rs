@@ -1,4 +1,5 @@
-//! Whether Fulcio, Rekor and the timestamp authority answer, and whether Fulcio takes the controller's token.
+//! Whether Fulcio, Rekor, the timestamp authority and the key management service answer, and whether Fulcio takes the
+//! controller's token.
 //!
 //! What only the cluster can name is not looked for from outside.
 
@@ -19,6 +20,7 @@ use crate::error::Diagnose as _;
 use crate::identity::token::IdentityToken;
 use crate::signature::entry::Version;
 use crate::signature::key::Key;
+use crate::signature::kms::Kms;
 use crate::signature::services::Services;
 use crate::signature::services::sources::Sources;
 
@@ -52,7 +54,30 @@ impl<'a> Servers<'a> {
         {
             findings.add(self.timestamps(url).await);
         }
+        if self.config.uses_kms() {
+            self.kms(findings).await;
+        }
         self.trust(findings).await;
+    }
+
+    /// The agent's own token or JWT logs in there, so only its pod can tell.
+    async fn kms(&self, findings: &mut Findings) {
+        let key = self.config.signers.kms.key.as_deref().unwrap_or("signers.kms.kmsref");
+        if !self.visit.inside {
+            let found = format!("{key} can be reached in the agent's name only");
+            return findings
+                .add(Finding::unchecked("kms", found).remedy("run doctor in the controller's pod"));
+        }
+        let (settings, vault) = (&self.config.signers.kms, environment::vault());
+        let kms = Kms::of(settings, self.registries, &self.clients, &vault);
+        let public = match &kms {
+            Ok(kms) => kms.public_key().await,
+            Err(error) => return findings.add(Finding::of("kms", error)),
+        };
+        findings.add(match public {
+            Ok(public) => Finding::ok("kms", format!("{key} is {public:?}")),
+            Err(error) => Finding::of("kms", &error),
+        });
     }
 
     async fn fulcio(&self, fulcio: &Fulcio, token: Option<&IdentityToken>, findings: &mut Findings) {
@@ -129,8 +154,9 @@ impl<'a> Servers<'a> {
             Ok(found) => found,
             Err(error) => return findings.add(Finding::of("trust root", &error)),
         };
-        let identities = environment::identities(None);
-        match Services::of(self.config, self.registries, &self.clients, identities, &found) {
+        let vault = environment::vault();
+        let around = (environment::identities(None), &vault);
+        match Services::of(self.config, self.registries, &self.clients, around, &found) {
             Ok(services) => {
                 for warning in services.warnings() {
                     findings.add(Finding::warning("trust root", warning));

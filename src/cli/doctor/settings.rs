@@ -7,7 +7,7 @@ use kube::Api;
 
 use super::finding::{Finding, Findings};
 use super::{Visit, unread};
-use crate::config::{ArtifactKind, Config};
+use crate::config::{ArtifactKind, Config, SignerKind};
 use crate::signature::key::keyring::KeyRing;
 
 const CONFIG: &str = "chains-config";
@@ -68,6 +68,10 @@ fn judge(object: &str, entries: &BTreeMap<String, String>, findings: &mut Findin
 pub(super) async fn keys(visit: &Visit<'_>, config: &Config, findings: &mut Findings) {
     if config.signers.fulcio.enabled {
         return findings.add(Finding::ok("keys", "none is needed: signers.x509.fulcio.enabled is \"true\""));
+    }
+    let x509 = [&config.oci.signer, &config.taskrun.signer, &config.pipelinerun.signer];
+    if config.uses_kms() && !x509.contains(&&SignerKind::X509) {
+        return findings.add(Finding::ok("keys", "none is needed: a key management service signs"));
     }
     let place = format!("{}/{KEYS}", visit.own_namespace());
     let secrets = Api::<Secret>::namespaced(visit.client.clone(), visit.own_namespace());
@@ -130,9 +134,9 @@ mod tests {
 
     #[test]
     fn what_fails_artifacts_is_a_failure_and_what_nothing_reads_a_warning() {
-        let (_, findings) = judged(&[("artifacts.oci.signer", "kms"), ("storage.gcs.bucket", "b")]);
+        let (_, findings) = judged(&[("artifacts.oci.storage", "gcs"), ("storage.gcs.bucket", "b")]);
         let state = |key: &str| findings.lines().iter().find(|line| line.found.contains(key)).unwrap().state;
-        assert_eq!(state("artifacts.oci.signer"), State::Failed);
+        assert_eq!(state("artifacts.oci.storage"), State::Failed);
         assert_eq!(state("storage.gcs.bucket"), State::Warning);
     }
 }

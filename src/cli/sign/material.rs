@@ -1,4 +1,5 @@
-//! What `hallmark sign` signs with: a key from a file, or certificates of Fulcio for the identity of whoever calls.
+//! What `hallmark sign` signs with: a key from a file, a key of a key management service, or certificates of Fulcio for
+//! the identity of whoever calls.
 //!
 //! Guarantees: a key that is named signs, and nothing else; without one the configuration or one of the identity
 //! options must ask for keyless signing, so that a forgotten `--key` never signs in another name.
@@ -12,21 +13,21 @@ use jiff::Timestamp;
 
 use crate::cli::environment;
 use crate::client::http::Clients;
-use crate::config::{Config, Fulcio, Signers};
+use crate::config::{Config, Fulcio, Kms, Signers};
 use crate::controller::settings::key_directory;
 use crate::credential::registry_config::RegistryConfig;
 use crate::signature::key::keyring::KeyRing;
 use crate::signature::log::Log;
 use crate::signature::services::Services;
 use crate::signature::services::sources::Sources;
-use crate::signature::{Error, Signer};
+use crate::signature::{Error, Signers as Named};
 
 /// The options.
 #[derive(Debug, Args)]
 pub(super) struct MaterialOptions {
-    /// The signing key: an unencrypted PKCS#8 PEM, a cosign.key, or a directory with the files of the Secret
-    /// `signing-secrets`.
-    #[arg(long, value_name = "FILE")]
+    /// The signing key: an unencrypted PKCS#8 PEM, a cosign.key, a directory with the files of the Secret
+    /// `signing-secrets`, or a key of Vault or `OpenBao`: `hashivault://NAME`.
+    #[arg(long, value_name = "FILE|URI")]
     key: Option<PathBuf>,
 
     /// Password of a cosign.key.
@@ -51,6 +52,18 @@ pub(super) struct MaterialOptions {
 pub(in crate::cli) struct Material {
     keys: Result<KeyRing, Arc<Error>>,
     services: Services,
+    by: By,
+}
+
+/// Who signs what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The key that was named, whatever the configuration says.
+    Key,
+    /// The same with a key of a key management service.
+    Service,
+    /// Whoever the configuration says.
+    Configuration,
 }
 
 impl Material {
@@ -65,12 +78,17 @@ impl Material {
             ..config.signers.clone()
         };
         let config = Config { signers, ..config.clone() };
-        Ok(Self { keys: Ok(keys), services: services(&config, registries).await? })
+        Ok(Self { keys: Ok(keys), services: services(&config, registries).await?, by: By::Key })
     }
 
     /// What signs one run.
-    pub(super) fn signers(&self) -> Result<Vec<Arc<dyn Signer>>, Arc<Error>> {
-        self.services.signers(&self.keys)
+    pub(super) fn signers(&self) -> Named {
+        let Named { x509, kms } = self.services.signers(&self.keys);
+        match self.by {
+            By::Key => Named { kms: x509.clone(), x509 },
+            By::Service => Named { x509: kms.clone(), kms },
+            By::Configuration => Named { x509, kms },
+        }
     }
 
     /// What records the signatures of a run with these annotations.
@@ -84,7 +102,7 @@ impl Material {
 pub(super) enum NoMaterial {
     /// Nothing was asked for.
     #[error(
-        "nothing to sign with: name a key by --key, or sign without one by --identity-token, --identity-provider, --fulcio-url or a ConfigMap with signers.x509.fulcio.enabled"
+        "nothing to sign with: name a key by --key, or sign without one by --identity-token, --identity-provider, --fulcio-url or a ConfigMap with signers.x509.fulcio.enabled or a signer \"kms\""
     )]
     Unnamed,
     /// It cannot be used.
@@ -100,13 +118,23 @@ impl MaterialOptions {
         registries: &RegistryConfig,
     ) -> Result<Material, NoMaterial> {
         if let Some(key) = &self.key {
+            if let Some(key) = key.to_str().filter(|key| key.contains("://")) {
+                return Ok(of_service(key, config, registries).await?);
+            }
             let keys = keyring(key, self.password.as_deref())?;
             return Ok(Material::of_keys(keys, config, registries).await?);
         }
         let named =
             self.fulcio_url.is_some() || self.identity_token.is_some() || self.identity_provider.is_some();
         if !named && !config.signers.fulcio.enabled {
-            return Err(NoMaterial::Unnamed);
+            if !config.uses_kms() {
+                return Err(NoMaterial::Unnamed);
+            }
+            return Ok(Material {
+                keys: Err(no_key()),
+                services: services(config, registries).await?,
+                by: By::Configuration,
+            });
         }
         let settings = &config.signers.fulcio;
         let fulcio = Fulcio {
@@ -119,21 +147,36 @@ impl MaterialOptions {
         let config = Config { signers: Signers { fulcio, ..config.signers.clone() }, ..config.clone() };
         let services = services(&config, registries).await?;
         services.warnings().for_each(|warning| eprintln!("warning: {warning}"));
-        // Nobody looks at them: the identity signs.
-        let keys = Err(Arc::new(Error::NoKey { place: "no place".to_owned() }));
-        Ok(Material { keys, services })
+        // Nobody looks at keys: the identity signs.
+        Ok(Material { keys: Err(no_key()), services, by: By::Configuration })
     }
+}
+
+/// A key of a key management service, which signs everything.
+async fn of_service(key: &str, config: &Config, registries: &RegistryConfig) -> Result<Material, Error> {
+    let kms = Kms { key: Some(key.to_owned()), ..config.signers.kms.clone() };
+    let config = Config { signers: Signers { kms, ..config.signers.clone() }, ..config.clone() };
+    let services = services(&config, registries).await?;
+    if let Err(error) = services.kms() {
+        return Err(Error::Service(error));
+    }
+    Ok(Material { keys: Err(no_key()), services, by: By::Service })
+}
+
+fn no_key() -> Arc<Error> {
+    Arc::new(Error::NoKey { place: "no place".to_owned() })
 }
 
 async fn services(config: &Config, registries: &RegistryConfig) -> Result<Services, Error> {
     let clients = Clients::default();
     let mut sources = Sources::new(environment::trust_cache());
     let found = sources.current(config, registries, &clients, Timestamp::now()).await?;
-    Services::of(config, registries, &clients, environment::identities(None), &found)
+    let vault = environment::vault();
+    Services::of(config, registries, &clients, (environment::identities(None), &vault), &found)
 }
 
 /// A single file is taken as the Secret's file of its kind, told by its content.
-fn keyring(path: &Path, password: Option<&str>) -> Result<KeyRing, Error> {
+pub(in crate::cli) fn keyring(path: &Path, password: Option<&str>) -> Result<KeyRing, Error> {
     let place = path.display().to_string();
     let unreadable = |source| Error::KeyFile { file: place.clone(), source };
     if path.is_dir() {

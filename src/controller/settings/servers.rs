@@ -8,11 +8,12 @@ use jiff::Timestamp;
 
 use crate::client::cloud::Web;
 use crate::client::registry::Registry;
-use crate::config::{Config, Fulcio, Transparency};
+use crate::config::{Config, Fulcio, Kms, Transparency};
 use crate::credential::registry_config::RegistryConfig;
 use crate::error::Diagnose as _;
 use crate::identity::selection::Surroundings;
 use crate::signature::Error;
+use crate::signature::kms;
 use crate::signature::services::Services;
 use crate::signature::services::sources::{Found, Sources};
 use crate::signature::signing_config::SigningConfig;
@@ -25,6 +26,7 @@ pub(super) type Built = Result<Arc<Services>, Arc<Error>>;
 #[derive(PartialEq)]
 struct Plan {
     fulcio: Fulcio,
+    kms: Kms,
     transparency: Transparency,
     timestamps: Option<String>,
     chosen: Option<SigningConfig>,
@@ -34,14 +36,20 @@ struct Plan {
 /// Makes them.
 pub(super) struct Servers {
     identities: Surroundings,
+    vault: kms::Surroundings,
     registry: Registry,
     sources: Sources,
     last: Option<(Plan, Option<Arc<TrustedRoot>>, Built)>,
 }
 
 impl Servers {
-    pub(super) fn new(identities: Surroundings, registry: Registry, trust_cache: Option<PathBuf>) -> Self {
-        Self { identities, registry, sources: Sources::new(trust_cache), last: None }
+    pub(super) fn new(
+        identities: Surroundings,
+        vault: kms::Surroundings,
+        registry: Registry,
+        trust_cache: Option<PathBuf>,
+    ) -> Self {
+        Self { identities, vault, registry, sources: Sources::new(trust_cache), last: None }
     }
 
     /// The servers of `config`; `None` when they are those of before.
@@ -55,6 +63,7 @@ impl Servers {
         let Found { root, chosen } = found.as_ref().ok().cloned().unwrap_or_default();
         let plan = Plan {
             fulcio: config.signers.fulcio.clone(),
+            kms: config.signers.kms.clone(),
             transparency: config.transparency.clone(),
             timestamps: config.timestamp_url.clone(),
             chosen,
@@ -70,7 +79,8 @@ impl Servers {
         // Jobs and machines are asked as the registry configuration file says, as every other server is.
         let web = Web::new(self.registry.clone(), Arc::clone(registries));
         let identities = Surroundings { web: Some(web), ..self.identities.clone() };
-        let built = found.and_then(|found| Services::of(config, registries, clients, identities, &found));
+        let around = (identities, &self.vault);
+        let built = found.and_then(|found| Services::of(config, registries, clients, around, &found));
         let built = built.map(Arc::new).map_err(Arc::new);
         match &built {
             Ok(services) => services.warnings().for_each(|warning| tracing::warn!("{warning}")),

@@ -1,8 +1,8 @@
 //! All keys of the Secret `signing-secrets`, imported once per version of it.
 //!
-//! `x509.pem` and, during a rotation, every `x509-*.pem` sign; `cosign.key` signs when there is none of them,
-//! as in Chains (specification §1.2, §5.1). One bad file refuses the whole ring: signing with half of the keys
-//! that an operator asked for would be found out much later.
+//! The main key is `x509.pem`, or `cosign.key` where there is none, as in Chains (specification §1.2, §5.1); during a
+//! rotation every `x509-*.pem` signs beside it. One bad file refuses the whole ring: signing with half of the keys that an
+//! operator asked for would be found out much later.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ impl KeyRing {
             keys.push(Arc::new(Key::from_pem(name, files.get(name).map_or(&[][..], Vec::as_slice))?));
         }
         // "x509-2.pem" sorts before "x509.pem"; the plain name is the main key.
-        keys.sort_by_key(|key| key.name() != "x509.pem");
-        if keys.is_empty()
+        keys.sort_by_key(|key| key.name() != MAIN);
+        if !files.contains_key(MAIN)
             && let Some(pem) = files.get("cosign.key")
         {
             let password = files
                 .get("cosign.password")
                 .ok_or_else(|| KeyError::NoPassword { file: "cosign.key".to_owned() })?;
-            keys.push(Arc::new(Key::from_cosign("cosign.key", pem, password)?));
+            keys.insert(0, Arc::new(Key::from_cosign("cosign.key", pem, password)?));
         }
         if keys.is_empty() {
             return Err(Error::NoKey { place: place.to_owned() });
@@ -50,6 +50,8 @@ impl KeyRing {
         self.keys.iter().map(|key| Arc::clone(key) as Arc<dyn Signer>).collect()
     }
 }
+
+const MAIN: &str = "x509.pem";
 
 fn is_x509(name: &str) -> bool {
     name.strip_suffix(".pem").is_some_and(|stem| stem == "x509" || stem.starts_with("x509-"))

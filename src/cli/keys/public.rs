@@ -1,0 +1,117 @@
+//! `hallmark keys public`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::secret::{Name, Place};
+use crate::cli::config::configured;
+use crate::cli::registries::RegistryOptions;
+use crate::cli::sign::material::keyring;
+use crate::cli::{Exit, environment, fail, refuse};
+use crate::client::http::Clients;
+use crate::config::{self, Config};
+use crate::signature::key::keyring::KeyRing;
+use crate::signature::kms::Kms;
+
+/// Whose public key.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hallmark keys public --secret tekton-chains/signing-secrets > cosign.pub
+  hallmark keys public --key keys/cosign.key
+  hallmark keys public --key hashivault://hallmark
+
+The keys come as PEM, the main one first: during a rotation there are two. A key of Vault or OpenBao is reached by
+VAULT_ADDR and VAULT_TOKEN, or as the signers.kms keys of --config say.
+
+Exit codes: 0 printed; 1 there is no key, or it cannot be read; 2 usage; 4 the server that has it cannot be reached.")]
+pub struct Arguments {
+    /// A PEM or cosign.key file, a directory with the files of the Secret, or a key of Vault or
+    /// `OpenBao`: `hashivault://NAME`.
+    #[arg(long, value_name = "FILE|URI", required_unless_present_any = ["secret", "config"])]
+    key: Option<PathBuf>,
+
+    /// The Secret with the keys.
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "key")]
+    secret: Option<Name>,
+
+    /// ConfigMap file with the keys signers.kms.*; without --key, signers.kms.kmsref is the key.
+    #[arg(long, value_name = "FILE", conflicts_with = "secret")]
+    config: Option<PathBuf>,
+
+    /// Password of a cosign.key.
+    #[arg(long, env = "COSIGN_PASSWORD", hide_env_values = true, hide = true)]
+    password: Option<String>,
+
+    #[command(flatten)]
+    registries: RegistryOptions,
+
+    /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+/// Prints the public keys.
+pub(super) async fn run(arguments: Arguments) -> Exit {
+    if let Some(secret) = arguments.secret {
+        let place = Place { secret, kubeconfig: arguments.kubeconfig };
+        return match place.read().await {
+            Ok(stored) => print(&place.secret.to_string(), stored.files).await,
+            Err(exit) => exit,
+        };
+    }
+    match (&arguments.key, &arguments.config) {
+        (Some(key), _) if !key.to_string_lossy().contains("://") => {
+            match keyring(key, arguments.password.as_deref()) {
+                Ok(ring) => shown(&ring),
+                Err(error) => fail(&error),
+            }
+        }
+        (key, config) => of_service(key.as_deref(), config.as_deref(), &arguments.registries).await,
+    }
+}
+
+/// The key of a key management service.
+async fn of_service(key: Option<&Path>, file: Option<&Path>, registries: &RegistryOptions) -> Exit {
+    let config = match file.map(configured) {
+        Some(Ok(config)) => config,
+        Some(Err(exit)) => return exit,
+        None => Config::default(),
+    };
+    let named = key.map(|key| key.to_string_lossy().into_owned());
+    let settings =
+        config::Kms { key: named.or(config.signers.kms.key.clone()), ..config.signers.kms.clone() };
+    let registries = match registries.read() {
+        Ok(registries) => registries,
+        Err(error) => return fail(&error),
+    };
+    let kms = match Kms::of(&settings, &registries, &Clients::default(), &environment::vault()) {
+        Ok(kms) => kms,
+        Err(error) => return fail(&error),
+    };
+    match kms.public_key().await {
+        Ok(public) => {
+            print!("{}", public.to_pem());
+            Exit::Ok
+        }
+        Err(error) => fail(&error),
+    }
+}
+
+async fn print(place: &str, files: BTreeMap<String, Vec<u8>>) -> Exit {
+    let place = place.to_owned();
+    // Decrypting a key takes its time.
+    match tokio::task::spawn_blocking(move || KeyRing::import(&place, &files)).await {
+        Ok(Ok(ring)) => shown(&ring),
+        Ok(Err(error)) => fail(&error),
+        Err(error) => refuse(&error, Exit::Failed),
+    }
+}
+
+fn shown(ring: &KeyRing) -> Exit {
+    for key in ring.keys() {
+        print!("{}", key.public_key().to_pem());
+    }
+    Exit::Ok
+}

@@ -1,0 +1,24 @@
+//! Keys that stay elsewhere, on a real Vault, with cosign as the judge; and the opinion of sigstore-go on what was signed
+//! (`hack/test signers`).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and it uses a part of what all tests share"
+)]
+
+#[path = "../core/agent.rs"]
+mod agent;
+mod login;
+#[path = "../core/release.rs"]
+mod release;
+mod second_opinion;
+#[path = "../support/lib.rs"]
+mod support;
+mod vault;
