@@ -180,7 +180,7 @@ impl TokenSource for WorkloadApi {
         let fetched = self.fetch(audience).await;
         match &fetched {
             Err(Error::WorkloadApi { remark: Some(STALE), .. }) => {
-                self.stale.refused(std::time::Instant::now())
+                self.stale.refused(std::time::Instant::now());
             }
             _ => self.stale.cleared(),
         }
