@@ -11,8 +11,9 @@ use crate::support::{Authentication, Completion, Crane, Distribution, Door, Pass
 const SICK: usize = 40;
 const HEALTHY: usize = 10;
 const FOR_EVER: Duration = Duration::from_hours(1);
-/// Until a host is noticed to be back, until its runs follow one another, and some more for a slow machine.
-const AFTER_ITS_RETURN: Duration = Duration::from_secs(40);
+/// All of them are about one image, so that their statements go to one tag, one after the other: a second each on a
+/// machine with much other work.
+const AFTER_ITS_RETURN: Duration = Duration::from_mins(2);
 
 struct World {
     registry: Distribution,
