@@ -21,5 +21,6 @@ mod person;
 mod pull_token;
 #[path = "../support/lib.rs"]
 mod support;
+mod tools;
 mod updater;
 mod world;
