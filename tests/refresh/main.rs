@@ -22,5 +22,6 @@ mod pull_token;
 mod runs;
 #[path = "../support/lib.rs"]
 mod support;
+mod tools;
 mod updater;
 mod world;
