@@ -42,7 +42,7 @@ mod spire;
 mod timestamp;
 mod token_server;
 
-pub use binary::binary;
+pub use binary::{binary, installed};
 pub use cluster::{Cluster, Completion};
 pub use cosign::{Cosign, Identity, KeyPair, Layout};
 pub use crane::{Crane, PushedImage};
@@ -56,7 +56,7 @@ pub use named::{Dropped, NamedRegistry, TlsProxy};
 pub use offline::{Expected, OfflineCosign};
 pub use plain_registry::PlainRegistry;
 pub use pod::Pod;
-pub use process::{Finished, Server, eventually, run};
+pub use process::{Finished, Server, eventually, free_port, run};
 pub use rekor_tiles::RekorTiles;
 pub use spire::Spire;
 pub use timestamp::TimestampServer;
