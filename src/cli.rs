@@ -29,6 +29,7 @@ pub mod refresh;
 mod registries;
 pub mod retry;
 mod runs;
+mod serving;
 pub mod sign;
 pub mod status;
 mod style;
