@@ -22,10 +22,13 @@ mod doctor;
 mod embedded_registry;
 mod examples;
 mod explain;
+#[path = "../docs/expressions.rs"]
+mod expressions;
 mod harness;
 mod hostile;
 mod index_children;
 mod main_path;
+mod monitoring;
 mod outage;
 mod overlays;
 mod own_credentials;
