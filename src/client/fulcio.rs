@@ -36,7 +36,7 @@ pub use error::Error;
 use self::issuers::Issuers;
 use self::wire::Question;
 use super::answer;
-use super::http::{Clients, Transport, body};
+use super::http::{Clients, Transport, body, trace_context};
 use super::retry_after::retry_after;
 use crate::credential::Credential;
 use crate::identity::token::{IdentityToken, UnverifiedClaims};
@@ -176,7 +176,8 @@ impl Fulcio {
         token: &IdentityToken,
         now: Timestamp,
     ) -> Result<bytes::Bytes, Error> {
-        let sent = request.header(CONTENT_TYPE, "application/json").send().await;
+        let request = request.header(CONTENT_TYPE, "application/json").headers(trace_context());
+        let sent = request.send().await;
         let response = sent.map_err(|error| self.away(error.without_url()))?;
         if response.status() != good {
             return Err(self.refusal(response, token, now).await);

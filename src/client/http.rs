@@ -12,6 +12,7 @@ mod cause;
 mod clients;
 mod resolver;
 mod tls;
+mod trace;
 mod transport;
 
 use bytes::{Bytes, BytesMut};
@@ -20,6 +21,7 @@ use reqwest::Response;
 pub use cause::cause;
 pub use clients::{Clients, SetupError};
 pub use resolver::{ForbiddenAddress, admit};
+pub use trace::trace_context;
 pub use transport::Transport;
 
 /// Why a body was not read to its end.

@@ -14,7 +14,7 @@ use url::Url;
 pub use error::{Error, Kind};
 
 use super::answer;
-use super::http::{Clients, Transport, admit, body};
+use super::http::{Clients, Transport, admit, body, trace_context};
 use super::retry_after::retry_after;
 use crate::credential::Credential;
 
@@ -84,7 +84,8 @@ impl Endpoint {
     }
 
     async fn send(&self, request: RequestBuilder, limit: usize, now: Timestamp) -> Result<Answer, Error> {
-        let response = request.send().await.map_err(|error| self.away(error.without_url()))?;
+        let sent = request.headers(trace_context()).send().await;
+        let response = sent.map_err(|error| self.away(error.without_url()))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = body(response, limit).await.map_err(|error| self.away(error))?;
         match status.as_u16() {

@@ -40,6 +40,7 @@ mod settings;
 mod status;
 #[path = "../support/lib.rs"]
 mod support;
+mod traces;
 mod verify;
 mod wake;
 mod writers;

@@ -9,6 +9,8 @@ use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::{Client, Response};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 use url::Url;
 
 use super::error::Error;
@@ -75,7 +77,14 @@ impl Wire<'_> {
         for _ in 0..MAX_REDIRECTS {
             // Credentials go to the registry's own host only (credentials specification §5.1).
             let authorization = authorization.filter(|_| url.origin() == request.home.origin());
-            let response = self.once(request, &url, authorization).await?;
+            let span = tracing::info_span!(
+                "request",
+                otel.kind = "client",
+                http.request.method = request.method.as_str(),
+                server.address = host_of(&url),
+                http.response.status_code = Empty,
+            );
+            let response = self.once(request, &url, authorization).instrument(span).await?;
             if !response.status().is_redirection() || !is_read(&request.method) {
                 return Ok(response);
             }
@@ -96,12 +105,14 @@ impl Wire<'_> {
         }
         dial::admit(url).map_err(|source| forbidden(request, source))?;
         let client = self.clients.of(&self.routes.away(url, &request.home)).map_err(Error::Setup)?;
+        headers.extend(dial::trace_context());
         let sent = client.request(request.method.clone(), url.clone()).headers(headers);
         let response = sent
             .body(request.body.clone())
             .send()
             .await
             .map_err(|error| unreachable_host(&request.action, url, error))?;
+        tracing::Span::current().record("http.response.status_code", response.status().as_u16());
         let action = || request.action.clone();
         match response.status() {
             StatusCode::TOO_MANY_REQUESTS => Err(Error::Throttled {
