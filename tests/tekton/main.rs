@@ -1,5 +1,5 @@
 //! Promises kept beside the real Tekton (`hack/test tekton`): its controller and webhook complete runs, on nodes that kwok
-//! simulates; and Tekton Chains signs on the same cluster before and after Hallmark.
+//! simulates; and the definitions of its older releases are those that runs are made by.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,9 +13,7 @@
 )]
 
 mod builds;
-mod chains;
 mod installed;
-mod migration;
 mod pipelines;
 mod releases;
 #[path = "../support/lib.rs"]
