@@ -30,6 +30,7 @@ pub mod refresh;
 mod registries;
 pub mod retry;
 mod runs;
+mod serving;
 pub mod sign;
 pub mod status;
 mod style;
@@ -157,37 +158,47 @@ impl Cli {
             // A person is reading: only what needs attention.
             _ => ("error", LogFormat::Text),
         };
-        telemetry::logs(
-            self.log_format.unwrap_or(format),
-            self.log.as_deref().unwrap_or(filter),
-            self.log.is_some(),
-        );
-        match self.command {
-            Command::Controller(arguments) => controller::run(arguments).await,
-            Command::Refresh(arguments) => refresh::run(arguments).await,
-            Command::Sign(arguments) => sign::run(arguments).await,
-            Command::Payload(arguments) => payload::run(&arguments),
-            Command::Verify(arguments) => verify::run(*arguments).await,
-            Command::Tree(arguments) => tree::run(*arguments).await,
-            Command::Provenance(arguments) => provenance::run(*arguments).await,
-            Command::Policy(command) => policy::run(command).await,
-            Command::Webhook(arguments) => webhook::run(*arguments).await,
-            Command::Creds(command) => creds::run(command).await,
-            Command::Auth(command) => auth::run(command).await,
-            Command::CredentialHelper(arguments) => credential_helper::run(arguments).await,
-            Command::Demo(arguments) => demo::run(arguments).await,
-            Command::Keys(command) => keys::run(command).await,
-            Command::Identity(arguments) => identity::run(arguments).await,
-            Command::Doctor(arguments) => doctor::run(*arguments).await,
-            Command::Status(arguments) => status::run(arguments).await,
-            Command::Explain(arguments) => explain::run(arguments).await,
-            Command::Retry(arguments) => retry::retry(arguments).await,
-            Command::Resign(arguments) => retry::resign(arguments).await,
-            Command::Completions(arguments) => completions::run(&arguments, Self::command()),
-            Command::Man(arguments) => man::run(&arguments, Self::command()),
-            Command::Config(command) => config::run(&command),
+        let (format, filter) = (self.log_format.unwrap_or(format), self.log.as_deref().unwrap_or(filter));
+        let (traces, trouble) = environment::traces();
+        telemetry::start(format, filter, self.log.is_some(), traces.as_ref());
+        if let Some(error) = trouble {
+            tracing::warn!("there are no traces: {}", chain(&error));
         }
-        .into()
+        let exit = self.command.run().await;
+        if let Some(traces) = traces {
+            traces.end().await;
+        }
+        exit.into()
+    }
+}
+
+impl Command {
+    async fn run(self) -> Exit {
+        match self {
+            Self::Controller(arguments) => controller::run(arguments).await,
+            Self::Refresh(arguments) => refresh::run(arguments).await,
+            Self::Sign(arguments) => sign::run(arguments).await,
+            Self::Payload(arguments) => payload::run(&arguments),
+            Self::Verify(arguments) => verify::run(*arguments).await,
+            Self::Tree(arguments) => tree::run(*arguments).await,
+            Self::Provenance(arguments) => provenance::run(*arguments).await,
+            Self::Policy(command) => policy::run(command).await,
+            Self::Webhook(arguments) => webhook::run(*arguments).await,
+            Self::Creds(command) => creds::run(command).await,
+            Self::Auth(command) => auth::run(command).await,
+            Self::CredentialHelper(arguments) => credential_helper::run(arguments).await,
+            Self::Demo(arguments) => demo::run(arguments).await,
+            Self::Keys(command) => keys::run(command).await,
+            Self::Identity(arguments) => identity::run(arguments).await,
+            Self::Doctor(arguments) => doctor::run(*arguments).await,
+            Self::Status(arguments) => status::run(arguments).await,
+            Self::Explain(arguments) => explain::run(arguments).await,
+            Self::Retry(arguments) => retry::retry(arguments).await,
+            Self::Resign(arguments) => retry::resign(arguments).await,
+            Self::Completions(arguments) => completions::run(&arguments, Cli::command()),
+            Self::Man(arguments) => man::run(&arguments, Cli::command()),
+            Self::Config(command) => config::run(&command),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod outcome;
 pub mod plan;
 mod record;
+pub mod steps;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use futures::future::{join_all, try_join_all};
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
+use tracing::Instrument as _;
 
 use crate::artifact::{Artifact, Artifacts};
 use crate::config::{ArtifactKind, Config};
@@ -106,15 +108,18 @@ async fn keep(item: &Item, stations: &Stations, now: Timestamp) -> Vec<Entry> {
         }
     };
     let signatories: Vec<_> = signers.iter().map(|(_, signatory)| signatory.clone()).collect();
-    let missing =
-        join_all(places.iter().map(|(store, place)| store.missing(place, &item.payload, &signatories))).await;
+    let looked = places.iter().map(|(store, place)| {
+        store.missing(place, &item.payload, &signatories).instrument(steps::look(store.name(), place))
+    });
+    let missing = join_all(looked).await;
 
     // 4. Sign once in each name that is missing anywhere, and have it recorded.
     let wanted = |signatory: &Signatory| missing.iter().flatten().any(|names| names.contains(signatory));
     let used = signers.iter().filter(|(_, signatory)| wanted(signatory));
     let signed = try_join_all(used.map(async |(signer, signatory)| {
-        let signed = signature::sign(&item.payload, signer.as_ref(), signatory).await?;
-        record(signed, stations, now).await.map(Arc::new)
+        let signed = signature::sign(&item.payload, signer.as_ref(), signatory);
+        let signed = signed.instrument(steps::sign(signatory.id())).await?;
+        record(signed, stations, now).instrument(steps::record()).await.map(Arc::new)
     }));
     let signed = signed.await.map_err(Arc::new);
 
@@ -148,7 +153,7 @@ async fn add(
     };
     let lacking: Vec<_> =
         signed.iter().filter(|signed| missing.contains(&signed.signatory)).cloned().collect();
-    match store.add(place, &lacking).await {
+    match store.add(place, &lacking).instrument(steps::add(store.name(), place)).await {
         Ok(receipt) => State::Stored(receipt),
         Err(error) => State::Failed(Error::Store(error)),
     }

@@ -1,14 +1,14 @@
 //! `hallmark controller`: the agent in the cluster. Reads the settings of its environment, which is done nowhere
 //! else, and starts the controller.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, environment, fail_to_connect, refuse};
+use super::serving::{Replica, Serving};
+use super::{Exit, environment, refuse};
 use crate::controller::refresh::Files;
 use crate::controller::{self, Companions, KeySource, Options, Process};
 use crate::refresh::{PROVIDERS_FILE, TOKEN_FILE};
@@ -76,37 +76,27 @@ pub struct Arguments {
     #[arg(long, env = "HALLMARK_REFRESH_PROVIDERS", default_value = PROVIDERS_FILE, value_name = "FILE")]
     refresh_providers: PathBuf,
 
-    /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    serving: Serving,
 
-    /// Name of this replica, unique among all.
-    #[arg(long, env = "POD_NAME", value_name = "NAME")]
-    replica: Option<String>,
-
-    /// Address of /livez and /readyz.
-    #[arg(long, env = "HALLMARK_HEALTH_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
-    health_address: SocketAddr,
-
-    /// Address of /metrics.
-    #[arg(long, env = "HALLMARK_METRICS_ADDRESS", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
-    metrics_address: SocketAddr,
+    #[command(flatten)]
+    replica: Replica,
 }
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(arguments: Arguments) -> Exit {
-    let client = match client(arguments.kubeconfig.as_deref()).await {
+    let client = match arguments.serving.client().await {
         Ok(client) => client,
-        Err(error) => return fail_to_connect(error.as_ref()),
+        Err(exit) => return exit,
     };
     let exchanges = Files { token: arguments.refresh_token_file, providers: arguments.refresh_providers };
     let namespaces = arguments.namespace.iter().map(|name| name.trim().to_owned());
     let options = Options {
         namespaces: namespaces.filter(|name| !name.is_empty()).collect(),
         system_namespace: arguments.system_namespace,
-        replica: arguments.replica.unwrap_or_else(|| format!("process-{}", std::process::id())),
-        health: arguments.health_address,
-        metrics: arguments.metrics_address,
+        replica: arguments.replica.name(),
+        health: arguments.serving.health_address,
+        metrics: arguments.serving.metrics_address,
         process: Process {
             keys: key_source(&arguments.signing_secrets),
             proxies: environment::proxies(),

@@ -1,5 +1,5 @@
 //! The settings that a process gets from its environment and that have no option of their own: proxies, the files of
-//! docker and podman, identities in clouds.
+//! docker and podman, identities in clouds, the collector of traces.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use crate::identity::job::{Buildkite, Github};
 use crate::identity::request::RequestedToken;
 use crate::identity::token::IdentityToken;
 use crate::signature::kms;
+use crate::telemetry::traces::{self, Traces};
 
 /// The proxies of the process, as most programs read them. What is no proxy is passed over with a warning.
 pub(super) fn proxies() -> Proxies {
@@ -100,6 +101,21 @@ pub(super) fn vault() -> kms::Surroundings {
         token_file: set("HOME").map(|home| PathBuf::from(home).join(".vault-token")),
         namespace: either("NAMESPACE"),
         mount: set("TRANSIT_SECRET_ENGINE_PATH"),
+    }
+}
+
+/// Where traces go, by the variables of OpenTelemetry; nowhere without a collector. What is wrong with them keeps nobody
+/// from signing.
+pub(super) fn traces() -> (Option<Traces>, Option<traces::Error>) {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        || set("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
+    let collector = set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| set("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    let Some(collector) = collector.filter(|_| !disabled) else { return (None, None) };
+    let config = RegistryConfig::of_environment(proxies());
+    match Traces::start(&collector, set("OTEL_SERVICE_NAME"), &config) {
+        Ok(traces) => (Some(traces), None),
+        Err(error) => (None, Some(error)),
     }
 }
 

@@ -1,15 +1,15 @@
 //! `hallmark refresh`: the pull-secret updater on its own, with a service account and rights of its own.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::controller::{client, stop_on_signal};
+use super::controller::stop_on_signal;
 use super::registries::{RegistryOptions, federation};
-use super::{Exit, fail, fail_to_connect, refuse};
+use super::serving::{Replica, Serving};
+use super::{Exit, fail, refuse};
 use crate::controller::refresh::{Alone, alone};
 use crate::refresh::{Options, PROVIDERS_FILE, TOKEN_FILE};
 
@@ -50,21 +50,11 @@ pub struct Arguments {
     #[command(flatten)]
     registries: RegistryOptions,
 
-    /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    serving: Serving,
 
-    /// Name of this replica, unique among all.
-    #[arg(long, env = "POD_NAME", value_name = "NAME")]
-    replica: Option<String>,
-
-    /// Address of /livez and /readyz.
-    #[arg(long, env = "HALLMARK_HEALTH_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
-    health_address: SocketAddr,
-
-    /// Address of /metrics.
-    #[arg(long, env = "HALLMARK_METRICS_ADDRESS", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
-    metrics_address: SocketAddr,
+    #[command(flatten)]
+    replica: Replica,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -73,9 +63,9 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(registries) => registries,
         Err(error) => return refuse(&error, Exit::Usage),
     };
-    let client = match client(arguments.kubeconfig.as_deref()).await {
+    let client = match arguments.serving.client().await {
         Ok(client) => client,
-        Err(error) => return fail_to_connect(error.as_ref()),
+        Err(exit) => return exit,
     };
     let federation = match federation(&registries) {
         Ok(federation) => federation,
@@ -94,9 +84,9 @@ pub async fn run(arguments: Arguments) -> Exit {
     };
     let alone_options = Alone {
         options,
-        replica: arguments.replica.unwrap_or_else(|| format!("process-{}", std::process::id())),
-        health: arguments.health_address,
-        metrics: arguments.metrics_address,
+        replica: arguments.replica.name(),
+        health: arguments.serving.health_address,
+        metrics: arguments.serving.metrics_address,
     };
     let stop = CancellationToken::new();
     match stop_on_signal(&stop, Box::pin(alone(client, alone_options, stop.clone()))).await {

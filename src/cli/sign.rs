@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use serde_json::Value;
+use tracing::Instrument as _;
 
 pub(super) use self::material::Material;
 use self::material::MaterialOptions;
@@ -29,7 +30,7 @@ use crate::credential::agent::{Agent, Permission};
 use crate::credential::named::RunReferences;
 use crate::credential::objects::Objects;
 use crate::flow::outcome::Outcome;
-use crate::flow::{self, Stations};
+use crate::flow::{self, Stations, steps};
 use crate::storage::oci;
 use crate::storage::tekton::Annotations;
 use crate::tekton::Kind;
@@ -182,7 +183,12 @@ pub(super) async fn sign(
     let stamps_envelopes = config.storage.oci.keeps_tags();
     let index = Arc::new(oci::Indexes(Arc::clone(&session)));
     let stations = Stations { signers: material.signers(), logs, stamps_envelopes, stores, index };
-    let outcome = flow::sign(&run, config, &stations, Timestamp::now()).await;
+    let outcome = async {
+        let outcome = flow::sign(&run, config, &stations, Timestamp::now()).await;
+        steps::ended(&outcome);
+        outcome
+    };
+    let outcome = outcome.instrument(steps::run(&run.run().key(), 1)).await;
     Signed { manifest, run, outcome, reports: session.reports().await }
 }
 

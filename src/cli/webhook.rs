@@ -7,9 +7,10 @@ use std::sync::Arc;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::controller::{client, stop_on_signal};
+use super::controller::stop_on_signal;
 use super::registries::RegistryOptions;
-use super::{Exit, environment, fail_to_connect, refuse};
+use super::serving::Serving;
+use super::{Exit, environment, refuse};
 use crate::policy::webhook::{self, Options};
 
 /// Admit only images that ClusterImagePolicies admit.
@@ -53,21 +54,12 @@ pub struct Arguments {
     #[command(flatten)]
     registries: RegistryOptions,
 
-    /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-
     /// Address where the API server asks.
     #[arg(long, default_value = "0.0.0.0:8443", value_name = "ADDRESS")]
     address: SocketAddr,
 
-    /// Address of /livez and /readyz.
-    #[arg(long, env = "HALLMARK_HEALTH_ADDRESS", default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
-    health_address: SocketAddr,
-
-    /// Address of /metrics.
-    #[arg(long, env = "HALLMARK_METRICS_ADDRESS", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
-    metrics_address: SocketAddr,
+    #[command(flatten)]
+    serving: Serving,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -76,9 +68,9 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(registries) => registries,
         Err(error) => return refuse(&error, Exit::Usage),
     };
-    let client = match client(arguments.kubeconfig.as_deref()).await {
+    let client = match arguments.serving.client().await {
         Ok(client) => client,
-        Err(error) => return fail_to_connect(error.as_ref()),
+        Err(exit) => return exit,
     };
     let surroundings = environment::surroundings();
     let files = Arc::new(surroundings.read().files(surroundings.search_path.as_deref()));
@@ -92,8 +84,8 @@ pub async fn run(arguments: Arguments) -> Exit {
         config_map: arguments.config_map,
         trusted_root: arguments.trusted_root,
         address: arguments.address,
-        health: arguments.health_address,
-        metrics: arguments.metrics_address,
+        health: arguments.serving.health_address,
+        metrics: arguments.serving.metrics_address,
         certificate: arguments.certificate_secret,
         configuration: arguments.configuration,
         names,

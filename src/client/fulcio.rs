@@ -36,7 +36,7 @@ pub use error::Error;
 use self::issuers::Issuers;
 use self::wire::{Given, Question};
 use super::answer;
-use super::http::{Circuits, Clients, Service, Transport, body};
+use super::http::{Circuits, Clients, Service, Transport, body, trace_context};
 use super::retry_after::retry_after;
 use crate::credential::Credential;
 use crate::identity::token::{IdentityToken, UnverifiedClaims};
@@ -178,7 +178,8 @@ impl Fulcio {
         token: &IdentityToken,
         now: Timestamp,
     ) -> Result<(HeaderMap, bytes::Bytes), Error> {
-        let response = self.send(request.header(CONTENT_TYPE, "application/json")).await?;
+        let request = request.header(CONTENT_TYPE, "application/json").headers(trace_context());
+        let response = self.send(request).await?;
         if response.status() != good {
             return Err(self.refusal(response, token, now).await);
         }

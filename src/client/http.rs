@@ -13,6 +13,7 @@ mod circuit;
 mod clients;
 mod resolver;
 mod tls;
+mod trace;
 mod transport;
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +23,7 @@ pub use cause::cause;
 pub use circuit::{Circuits, Observer, Passage, Service, Silent, is_away};
 pub use clients::{Clients, SetupError};
 pub use resolver::{ForbiddenAddress, admit};
+pub use trace::trace_context;
 pub use transport::Transport;
 
 /// Why a body was not read to its end.

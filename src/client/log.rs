@@ -16,7 +16,7 @@ use url::Url;
 pub use error::{Error, Kind};
 
 use super::answer;
-use super::http::{Circuits, Clients, Service, Transport, admit, body};
+use super::http::{Circuits, Clients, Service, Transport, admit, body, trace_context};
 use super::retry_after::retry_after;
 use crate::credential::Credential;
 
@@ -94,7 +94,8 @@ impl Endpoint {
         };
         let entered = self.circuits.enter(service, &self.origin(), Instant::now());
         let passage = entered.map_err(|silent| self.away(silent))?;
-        let response = passage.told(request.send().await).map_err(|error| self.away(error.without_url()))?;
+        let sent = request.headers(trace_context()).send().await;
+        let response = passage.told(sent).map_err(|error| self.away(error.without_url()))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = body(response, limit).await.map_err(|error| self.away(error))?;
         match status.as_u16() {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use tracing::Instrument as _;
 
 use super::consulted::Consultations;
 use super::decide::{Decision, Patience, Reason, decide, patience};
@@ -24,7 +25,7 @@ use crate::credential::kubernetes::Cluster;
 use crate::credential::named::RunReferences;
 use crate::error::Diagnose;
 use crate::flow::outcome::Outcome;
-use crate::flow::{self, Stations};
+use crate::flow::{self, Stations, steps};
 use crate::storage::oci;
 use crate::storage::tekton::Annotations;
 use crate::tekton::completed::{CompletedRun, NotCompleted};
@@ -84,7 +85,10 @@ async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
         Decision::Sign if ctx.owner_is_skipped(&job.key, &head).await? => {
             ctx.mark_skipped(&job.key, head, Reason::OwnerSkipped).await
         }
-        Decision::Sign => sign(job, ctx, &settings, head, &body).await,
+        Decision::Sign => {
+            let attempt = sign(job, ctx, &settings, head, &body);
+            attempt.instrument(steps::run(&job.key, job.attempts + 1)).await
+        }
     }
 }
 
@@ -131,6 +135,7 @@ async fn sign(
     let read = Instant::now();
     let outcome = flow::sign(&completed, &settings.config, &stations, Timestamp::now()).await;
     let signed = Instant::now();
+    steps::ended(&outcome);
     Reporter::credentials(&job.key, &session.reports().await);
     let until = super::consulted::remembered_until(&outcome, head.completed_at());
     let next = ctx.conclude(job, head, &completed, outcome, settings).await?;
@@ -257,7 +262,7 @@ impl Context {
     ) -> Result<Next, RunError> {
         for _ in 0..CONFLICTS {
             let Some(patch) = patch(&head) else { return Ok(Next::Idle) };
-            match self.runs.patch(key, &patch).await {
+            match self.runs.patch(key, &patch).instrument(tracing::info_span!("mark")).await {
                 Ok(_) => return Ok(Next::Idle),
                 Err(error) if error.code() == Some(404) => return Ok(Next::Idle),
                 Err(error) if error.code() == Some(409) => {}

@@ -161,7 +161,13 @@ mod tests {
     fn of(pairs: &[(&str, &str)], found: &Found) -> Result<Services, Error> {
         let pairs = pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
         let config = Config::parse(&pairs).config.unwrap();
-        Services::of(&config, &RegistryConfig::default(), &Clients::default(), (Surroundings::default(), &kms::Surroundings::default()), found)
+        Services::of(
+            &config,
+            &RegistryConfig::default(),
+            &Clients::default(),
+            (Surroundings::default(), &kms::Surroundings::default()),
+            found,
+        )
     }
 
     fn urls(pairs: &[(&str, &str)]) -> Vec<String> {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::completed::is_task_run;
 use super::document::Document;
 use super::fields::Fields;
+use super::head::RunKey;
 use super::{Kind, Metadata, v1beta1};
 
 /// A run of one task.
@@ -88,6 +89,12 @@ impl Run {
     /// Name, labels, annotations and the like.
     pub fn metadata(&self) -> &Metadata {
         &self.document().metadata
+    }
+
+    /// What it is called in the cluster.
+    pub fn key(&self) -> RunKey {
+        let Metadata { namespace, name, uid, .. } = self.metadata();
+        RunKey { kind: self.kind(), namespace: namespace.clone(), name: name.clone(), uid: uid.clone() }
     }
 
     /// The service account as which the run's pods run.

@@ -22,6 +22,8 @@ mod doctor;
 mod embedded_registry;
 mod examples;
 mod explain;
+#[path = "../docs/expressions.rs"]
+mod expressions;
 mod harness;
 mod hostile;
 mod index_children;
@@ -29,6 +31,7 @@ mod key_policy;
 mod keys;
 mod layouts;
 mod main_path;
+mod monitoring;
 mod outage;
 mod overlays;
 mod own_credentials;
@@ -41,6 +44,7 @@ mod silent;
 mod status;
 #[path = "../support/lib.rs"]
 mod support;
+mod traces;
 mod verify;
 mod wake;
 mod writers;

@@ -5,28 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::expressions::expressions;
 use crate::{files, read, root};
-
-/// Every expression of alerts and dashboard, by what it is called.
-fn expressions() -> Vec<(String, String)> {
-    let rules: Value = serde_saphyr::from_str(&read("config/monitoring/alerts.yaml")).unwrap();
-    let board: Value = serde_json::from_str(&read("config/monitoring/dashboard.json")).unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let mut all = Vec::new();
-    for group in rules["groups"].as_array().unwrap() {
-        for rule in group["rules"].as_array().unwrap() {
-            all.push((text(&rule["alert"]), text(&rule["expr"])));
-        }
-    }
-    for panel in board["panels"].as_array().unwrap() {
-        for target in panel["targets"].as_array().unwrap() {
-            // Grafana's own variable.
-            let expression = text(&target["expr"]).replace("$__rate_interval", "2m");
-            all.push((text(&panel["title"]), expression));
-        }
-    }
-    all
-}
 
 /// Names as Prometheus sees them, cut down to what the code declares.
 fn named(expression: &str) -> BTreeSet<String> {

@@ -24,13 +24,13 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 
 use name_server::NameServer;
-use support::{PlainRegistry, binary};
+use support::{Cosign, Hallmark, PlainRegistry, binary};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -105,6 +105,49 @@ async fn layout_and_tarball_are_the_image_that_a_registry_then_serves() {
     assert_eq!(config["config"]["User"], "65532:65532");
     assert_eq!(config["config"]["Entrypoint"], json!(["/hallmark"]));
     assert_eq!(config["config"]["Cmd"], json!(["controller"]));
+}
+
+/// What `hack/image --run` writes down of a build is signed as any run is.
+#[tokio::test]
+async fn the_image_is_signed_by_hallmark_itself_with_the_provenance_of_its_own_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    // The program that is in the image is the one that signs it.
+    fs::copy(env!("CARGO_BIN_EXE_hallmark"), &program).unwrap();
+    let (image, registry) = (folder.path().join("image"), PlainRegistry::start().await);
+    let repository = format!("{}/hallmark", registry.access().host);
+    let mut build = Command::new(Path::new(ROOT).join("hack/image"));
+    build.args(["--run", &repository, "--binary"]).arg(&program).arg("--output").arg(&image);
+    let digest = succeeded(&run(build).await).trim().to_owned();
+    let mut push = Command::new(binary("crane"));
+    push.args(["push", "layout", &format!("{repository}:v0")]).current_dir(&image).env("HOME", folder.path());
+    succeeded(&run(push).await);
+
+    let key = |name: &str| format!("{ROOT}/tests/fixtures/keys/{name}");
+    let (file, private) = (image.join("run.json"), key("p256.pem"));
+    Hallmark::run(&["sign", "-f", file.to_str().unwrap(), "--key", &private], &[]).await.succeeded();
+    let (cosign, public) = (Cosign::new(&registry.access()), PathBuf::from(key("p256.pub")));
+    let reference = format!("{repository}@{digest}");
+    cosign.verify(&public, &reference).await.succeeded();
+    let attested = cosign.verify_attestation(&public, "slsaprovenance", &reference).await.succeeded();
+    let envelope: Value = serde_json::from_str(attested.stdout.lines().next().unwrap()).unwrap();
+    let payload = BASE64_STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+    let statement: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(statement["subject"][0]["digest"]["sha256"], digest.strip_prefix("sha256:").unwrap());
+    let parameters = &statement["predicate"]["invocation"]["parameters"];
+    for (name, starts) in
+        [("rustc", "rustc 1."), ("revision", &revision().await[..]), ("cargo-lock-sha256", "")]
+    {
+        let value = parameters[name].as_str().unwrap_or_else(|| panic!("{name} is not in {parameters}"));
+        assert!(value.starts_with(starts), "{name}: {value}");
+    }
+    assert_eq!(statement["predicate"]["buildConfig"]["steps"][0]["entryPoint"], "hack/image");
+}
+
+async fn revision() -> String {
+    let mut git = Command::new("git");
+    git.args(["rev-parse", "HEAD"]).current_dir(ROOT);
+    String::from_utf8(run(git).await.stdout).unwrap().trim().to_owned()
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ pub fn binary(name: &str) -> PathBuf {
 }
 
 /// A file or folder of the cache.
-pub(super) fn installed(name: &str) -> PathBuf {
+pub fn installed(name: &str) -> PathBuf {
     let path = cache().join(name);
     assert!(path.exists(), "{} is missing: run hack/install", path.display());
     path

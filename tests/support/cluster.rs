@@ -3,6 +3,7 @@
 //! completes runs through their status.
 
 mod audit;
+mod kubectl;
 mod secret;
 mod task_run;
 
@@ -51,9 +52,14 @@ impl Cluster {
 
     /// A cluster of a test's own, for what would disturb others.
     pub async fn start() -> Self {
-        let cluster = start(Self::attempt).await;
-        cluster.install_tekton().await;
+        let cluster = Self::without_tekton().await;
+        cluster.install_tekton("tekton-crds").await;
         cluster
+    }
+
+    /// A cluster that knows no kind of Tekton's.
+    pub async fn without_tekton() -> Self {
+        start(Self::attempt).await
     }
 
     async fn attempt() -> Result<Self, StartFailure> {
@@ -65,11 +71,12 @@ impl Cluster {
         Ok(Self { authority, url, etcd: etcd_url, names, _apiserver: apiserver, _etcd: etcd, folder })
     }
 
-    async fn install_tekton(&self) {
+    /// Makes Tekton's kinds known, as a folder of the cache defines them.
+    pub async fn install_tekton(&self, definitions_of: &str) {
         let client = self.client().await;
         let kind = resource("apiextensions.k8s.io/v1", "CustomResourceDefinition");
         let definitions = Api::<DynamicObject>::all_with(client, &kind);
-        for file in fs::read_dir(installed("tekton-crds")).unwrap() {
+        for file in fs::read_dir(installed(definitions_of)).unwrap() {
             let text = fs::read_to_string(file.unwrap().path()).unwrap();
             let mut definition: Value = serde_saphyr::from_str(&text).unwrap();
             // No webhook runs that could convert.

@@ -114,6 +114,16 @@ impl Cosign {
         self.with_image(command, reference).await
     }
 
+    /// `verify` or `verify-attestation`, with their options, of many images in one command.
+    pub async fn verify_all(&self, how: &[&str], key: &Path, references: &[String]) -> Finished {
+        let mut command = self.command(how);
+        if self.access.ca.is_none() {
+            command.arg("--allow-http-registry");
+        }
+        command.args(["--insecure-ignore-tlog=true", "--key"]).arg(key).args(references);
+        run(command).await
+    }
+
     /// Verifies the signature of an image by the identity of whoever signed it.
     pub async fn verify_identity(&self, who: &Identity<'_>, reference: &str) -> Finished {
         let command = self.keyless(&["verify"], who);

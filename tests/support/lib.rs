@@ -50,7 +50,7 @@ mod token_server;
 mod tuf;
 mod vault;
 
-pub use binary::binary;
+pub use binary::{binary, installed};
 pub use cluster::{Cluster, Completion};
 pub use cosign::{Cosign, Identity, KeyPair, Layout};
 pub use crane::{Crane, PushedImage};
@@ -65,7 +65,7 @@ pub use named::{Dropped, NamedRegistry, TlsProxy};
 pub use offline::{Expected, OfflineCosign};
 pub use plain_registry::PlainRegistry;
 pub use pod::Pod;
-pub use process::{Finished, Server, eventually, run};
+pub use process::{Finished, Server, eventually, free_port, run};
 pub use rekor_tiles::RekorTiles;
 pub use rekor_v1::RekorV1;
 pub use spire::Spire;

@@ -128,7 +128,7 @@ pub(super) fn signal(process: u32, name: &str) {
 }
 
 /// A port that was free a moment ago. Another process may take it first: see [`start`].
-pub(super) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -9,6 +9,8 @@ use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::{Client, Response};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 use url::Url;
 
 use super::error::Error;
@@ -95,7 +97,14 @@ impl Wire<'_> {
         for _ in 0..MAX_REDIRECTS {
             // Credentials go to the registry's own host only (credentials specification §5.1).
             let authorization = authorization.filter(|_| url.origin() == request.home.origin());
-            let response = self.once(request, &url, authorization).await?;
+            let span = tracing::info_span!(
+                "request",
+                otel.kind = "client",
+                http.request.method = request.method.as_str(),
+                server.address = host_of(&url),
+                http.response.status_code = Empty,
+            );
+            let response = self.once(request, &url, authorization).instrument(span).await?;
             if !response.status().is_redirection() || !is_read(&request.method) {
                 return Ok(response);
             }
@@ -116,6 +125,7 @@ impl Wire<'_> {
         }
         dial::admit(url).map_err(|source| forbidden(request, source))?;
         let client = self.clients.of(&self.routes.away(url, &request.home)).map_err(Error::Setup)?;
+        headers.extend(dial::trace_context());
         let sent = client.request(request.method.clone(), url.clone()).headers(headers);
         let passage = self.enter(request, url)?;
         let response = match sent.body(request.body.clone()).send().await {
@@ -133,6 +143,7 @@ impl Wire<'_> {
                 return Err(error);
             }
         };
+        tracing::Span::current().record("http.response.status_code", response.status().as_u16());
         let action = || request.action.clone();
         match response.status() {
             StatusCode::TOO_MANY_REQUESTS => Err(Error::Throttled {

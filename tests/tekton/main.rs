@@ -1,0 +1,20 @@
+//! Promises kept beside the real Tekton (`hack/test tekton`): its controller and webhook complete runs, on nodes that kwok
+//! simulates; and the definitions of its older releases are those that runs are made by.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking, and its parts are no library"
+)]
+
+mod builds;
+mod installed;
+mod pipelines;
+mod releases;
+#[path = "../support/lib.rs"]
+mod support;
