@@ -125,18 +125,19 @@ impl Trust {
         }
         let mut whole = TrustedRoot::clone(&root);
         if let Some(name) = log {
-            whole = whole.with_logs_of(&*self.named(name)?);
+            let named = self.named(name)?;
+            whole = whole.with_logs_of(&named);
         }
         if let Some(name) = timestamp {
-            whole = whole.with_timestamps_of(&*self.named(name)?);
+            let named = self.named(name)?;
+            whole = whole.with_timestamps_of(&named);
         }
         Ok(Arc::new(whole))
     }
 
     fn named(&self, TrustRootName(name): &TrustRootName) -> Result<Arc<TrustedRoot>, Obstacle> {
         let found = self.roots.get(name).ok_or_else(|| Obstacle::NoNamedRoot(name.clone()))?;
-        let unusable = |findings: &Vec<Finding>| Obstacle::NamedRoot(name.clone(), findings.clone());
-        found.clone().map_err(|findings| unusable(&findings))
+        found.clone().map_err(|findings| Obstacle::NamedRoot(name.clone(), findings))
     }
 
     fn configured(&self, of: &str) -> Result<Arc<TrustedRoot>, Obstacle> {

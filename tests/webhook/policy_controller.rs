@@ -228,7 +228,7 @@ async fn policies_and_images_have_the_same_answers_as_in_policy_controller() {
         let ours = world.hallmark(&policies).await;
         for ((image, reference), ours) in world.images.iter().zip(ours) {
             let theirs = world.controller(&policies, reference).await;
-            let differs = DIFFERENCES.contains(&(name, image));
+            let differs = DIFFERENCES.contains(&(name, *image));
             let same = ours == (theirs.code == Some(0));
             if same == differs {
                 let said = format!("{}{}", theirs.stdout, theirs.stderr);

@@ -4,7 +4,8 @@
 //!
 //! - A pass serves nobody else: the key has the namespace, the service account and the pull secrets by which the image
 //!   was looked at, beside policy and digest. It serves for a minute, as the content of a Secret does.
-//! - The memory is bounded; what cannot be remembered is verified again.
+//! - The memory is bounded, in number and size: of a pass is kept that it is one, not the statements that showed it. What
+//!   cannot be remembered is verified again.
 //!
 //! A failure is never remembered: whoever mends it is believed at once.
 
@@ -13,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::subject::Subject;
-use crate::policy::evaluation::PolicyVerdict;
+use crate::policy::evaluation::{Answer, AuthorityVerdict, PolicyVerdict};
 use crate::policy::reference::{Reference, Version};
 
 const FRESH: Duration = Duration::from_mins(1);
@@ -67,9 +68,19 @@ impl Verdicts {
             verdicts.retain(|_, (at, _)| is_fresh(*at, now));
         }
         if verdicts.len() < CAPACITY {
-            verdicts.insert(key, (now, verdict.clone()));
+            verdicts.insert(key, (now, bare(verdict)));
         }
     }
+}
+
+/// The pass without what it was seen by: a statement may have megabytes.
+fn bare(verdict: &PolicyVerdict) -> PolicyVerdict {
+    let satisfied = |one: &&AuthorityVerdict| matches!(one.answer, Answer::Satisfied(_));
+    let authorities = verdict.authorities.iter().filter(satisfied).map(|one| AuthorityVerdict {
+        authority: one.authority.clone(),
+        answer: Answer::Satisfied(Vec::new()),
+    });
+    PolicyVerdict { policy: verdict.policy.clone(), mode: verdict.mode, authorities: authorities.collect() }
 }
 
 fn is_fresh(at: Instant, now: Instant) -> bool {
@@ -80,6 +91,9 @@ fn is_fresh(at: Instant, now: Instant) -> bool {
 mod tests {
     use super::*;
     use crate::policy::Mode;
+    use crate::policy::check::Flaw;
+    use crate::policy::evaluation::{Checked, Reason, Standing};
+    use crate::policy::material::{Manifest, Place};
 
     fn subject(namespace: &str, account: &str, secrets: &[&str]) -> Subject {
         Subject {
@@ -132,6 +146,26 @@ mod tests {
             "its minute goes on from when it was verified"
         );
         assert!(next.pass(&key("changed"), now).is_none());
+    }
+
+    #[test]
+    fn of_a_pass_is_kept_that_it_is_one_and_nothing_else() {
+        let authority = |name: &str, answer| AuthorityVerdict { authority: name.to_owned(), answer };
+        let repository = crate::artifact::image::Repository::parse("a.test/app").unwrap();
+        let place = Place { repository, manifest: Manifest::Tag("sha256-1.att".into()), layer: 1 };
+        let found = Checked { place, result: Err(Flaw::NoCertificate) };
+        let authorities = vec![
+            authority("first", Answer::Refused(Reason::NoneVerifies(vec![found.clone()]))),
+            authority("second", Answer::Satisfied(vec![found])),
+        ];
+        let verdict = PolicyVerdict { authorities, ..pass() };
+        let (verdicts, now) = (Verdicts::default(), Instant::now());
+        let key = Key::of("p", &image('a'), &subject("team-a", "web", &[])).unwrap();
+        verdicts.remember(key.clone(), &verdict, now);
+        let kept = verdicts.pass(&key, now).unwrap();
+        assert_eq!(kept.standing(), Standing::Satisfied);
+        assert_eq!((kept.authorities.len(), kept.authorities[0].authority.as_str()), (1, "second"));
+        assert!(matches!(&kept.authorities[0].answer, Answer::Satisfied(found) if found.is_empty()));
     }
 
     #[test]
