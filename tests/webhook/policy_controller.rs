@@ -97,22 +97,25 @@ impl World {
             "identities": [identity]}, "ctlog": ctlog})
         };
         let exact = json!({"issuer": ISSUER, "subject": NAME});
-        let mut attested = one.clone();
-        attested["attestations"] = json!([{"name": "provenance", "predicateType": "slsaprovenance1"}]);
-        let mut of_another_type = one.clone();
-        of_another_type["attestations"] = json!([{"name": "sbom", "predicateType": "spdxjson"}]);
+        let attested = |kind: &str| {
+            let mut authority = one.clone();
+            authority["attestations"] = json!([{"name": "attested", "predicateType": kind}]);
+            json!([authority])
+        };
+        let patterns = json!({"issuerRegExp": "^https://issuer", "subjectRegExp": "serviceaccounts/agent$"});
         let mut without_sct = keyless(exact.clone());
         without_sct["keyless"]["insecureIgnoreSCT"] = json!(true);
         let mut stamped = keyless(exact.clone());
         stamped["rfc3161timestamp"] = json!({"trustRootRef": ROOT});
         stamped.as_object_mut().unwrap().remove("ctlog");
-        let mut elsewhere = one.clone();
-        elsewhere["source"] = json!([{"oci": format!("{}/team/other", self.registry.host())}]);
+        let elsewhere = json!({"key": one["key"],
+            "source": [{"oci": format!("{}/team/other", self.registry.host())}]});
         let formed = |format: &str| {
             let mut authority = keyless(exact.clone());
             authority["signatureFormat"] = json!(format);
             json!([authority])
         };
+        let other_issuer = json!([keyless(json!({"issuer": "https://else.test", "subject": NAME}))]);
         let of = |authorities: Value| json!({"authorities": authorities});
         let single = |name, authorities: Value| (name, self.policy("p", &of(authorities)));
         let glob = |glob: String| json!({"authorities": [one], "images": [{"glob": glob}]});
@@ -120,20 +123,12 @@ impl World {
             single("key one", json!([one])),
             single("key one or key two", json!([one, two])),
             single("the identity", json!([keyless(exact.clone())])),
-            single(
-                "the identity, as patterns",
-                json!([keyless(
-                    json!({"issuerRegExp": "^https://issuer", "subjectRegExp": "serviceaccounts/agent$"})
-                )]),
-            ),
+            single("the identity, as patterns", json!([keyless(patterns)])),
             single(
                 "a pattern that is not anchored",
                 json!([keyless(json!({"issuerRegExp": "issuer", "subjectRegExp": "namespaces/ci/"}))]),
             ),
-            single(
-                "another issuer",
-                json!([keyless(json!({"issuer": "https://else.test", "subject": NAME}))]),
-            ),
+            single("another issuer", other_issuer),
             single(
                 "issuer of one, subject of another identity",
                 json!([{"keyless": {"url": "http://known.test", "trustRootRef": ROOT, "identities": [
@@ -144,8 +139,8 @@ impl World {
             single("the identity, in bundles", formed("bundle")),
             single("the identity, under tags", formed("legacy")),
             single("the identity or key one", json!([keyless(exact.clone()), one])),
-            single("attested by key one", json!([attested])),
-            single("attested with another type", json!([of_another_type])),
+            single("attested by key one", attested("slsaprovenance1")),
+            single("attested with another type", attested("spdxjson")),
             single("passes", json!([{"static": {"action": "pass"}}])),
             single("fails", json!([{"static": {"action": "fail", "message": "never"}}])),
             single("fails, or key one", json!([{"static": {"action": "fail"}}, one])),

@@ -26,7 +26,7 @@ use crate::signature::{Error, Signers as Named};
 #[derive(Debug, Args)]
 pub(super) struct MaterialOptions {
     /// The signing key: an unencrypted PKCS#8 PEM, a cosign.key, a directory with the files of the Secret
-    /// `signing-secrets`, or a key of Vault or `OpenBao`: `hashivault://NAME`.
+    /// `signing-secrets`, or a key of Vault or OpenBao: `hashivault://NAME`.
     #[arg(long, value_name = "FILE|URI")]
     key: Option<PathBuf>,
 

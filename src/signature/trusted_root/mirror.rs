@@ -196,7 +196,6 @@ impl Follower {
         answers.send_replace(Some(answer));
     }
 
-    #[expect(clippy::result_large_err, reason = "made once a refresh, and moved once")]
     async fn refresh(&mut self, now: Timestamp) -> Result<Option<Arc<TrustedRoot>>, MirrorError> {
         let (mirror, source) = (self.mirror.clone(), self.source.clone());
         let fetched = async {
@@ -216,7 +215,6 @@ impl Follower {
     }
 
     /// A new root, unless it is the one in force.
-    #[expect(clippy::result_large_err, reason = "made once a refresh, and moved once")]
     fn accept(&mut self, content: Vec<u8>) -> Result<Option<Arc<TrustedRoot>>, MirrorError> {
         if self.content.as_ref() == Some(&content) {
             return Ok(None);
