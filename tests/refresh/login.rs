@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use crate::person::Person;
 use crate::support::{Crane, Dex, Finished, Known, eventually};
@@ -16,24 +15,19 @@ const NOT_FOUND: &str = "credentials not found in native keychain\n";
 /// Identity tokens live so long that the first use finds them fresh, and one a few seconds later does not.
 const LIFE: u32 = 34;
 
-/// The provider of this test binary, which the token service trusts.
-async fn dex(world: &World) -> &'static Dex {
-    static SHARED: OnceCell<Dex> = OnceCell::const_new();
-    SHARED
-        .get_or_init(async || {
-            let dex = Dex::start(LIFE).await;
-            world.sts.trusts(&dex.issuer, dex.keys().await);
-            let ada = Known::person(&dex.issuer, &Dex::subject(), Dex::CLIENT, 3600);
-            world.sts.knows("person/ada", ada);
-            dex
-        })
-        .await
+/// A provider that the token service trusts, for one test alone: a login ends the one before it of the same person.
+async fn dex(world: &World) -> Dex {
+    let dex = Dex::start(LIFE).await;
+    world.sts.trusts(&dex.issuer, dex.keys().await);
+    let ada = Known::person(&dex.issuer, &Dex::subject(), Dex::CLIENT, 3600);
+    world.sts.knows(&format!("person at {}", dex.issuer), ada);
+    dex
 }
 
 /// Ada at her machine, whose desktop notes the pages that are opened.
 struct Ada<'a> {
     person: Person<'a>,
-    dex: &'static Dex,
+    dex: Dex,
 }
 
 impl<'a> Ada<'a> {
