@@ -8,11 +8,11 @@ mod clouds;
 mod keys;
 pub(super) mod notice;
 mod policy_keys;
+mod process;
 mod registries;
 mod servers;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,21 +28,18 @@ use self::clouds::Clouds;
 use self::keys::KeyFiles;
 pub use self::keys::{KeySource, key_directory};
 use self::policy_keys::{Keys, PolicyKeys};
+pub use self::process::Process;
 use self::registries::{DockerFiles, RegistryFile, refusal};
 use self::servers::{Built, Servers};
-use super::refresh::Files;
 use super::runs::said;
 use crate::client::registry::Registry;
 use crate::config::{Config, KeyChoice};
 use crate::credential::agent::Lent;
-use crate::credential::cloud;
 use crate::credential::files::FileError;
-use crate::credential::files::docker::Surroundings;
-use crate::credential::registry_config::{Proxies, RegistryConfig};
-use crate::identity;
+use crate::credential::registry_config::RegistryConfig;
 use crate::signature::key::keyring::KeyRing;
 use crate::signature::log::Log;
-use crate::signature::{self, Signers, kms};
+use crate::signature::{self, Signers};
 use crate::telemetry::metrics::Metrics;
 
 /// How often ConfigMap, Secret or directory are looked at: a change is in force within this time.
@@ -151,26 +148,6 @@ impl Followed {
         }
         Arc::clone(&self.0.borrow_and_update())
     }
-}
-
-/// What the process was started with and the ConfigMap does not say.
-pub struct Process {
-    /// Where the keys lie.
-    pub keys: KeySource,
-    /// The proxies of the process; the registry configuration file overrides them.
-    pub proxies: Proxies,
-    /// Where docker and podman keep their files.
-    pub surroundings: Surroundings,
-    /// Who the agent is in clouds.
-    pub clouds: cloud::Surroundings,
-    /// Where the files of a TUF mirror are kept unless the ConfigMap names a place (`TUF_ROOT`).
-    pub trust_cache: Option<PathBuf>,
-    /// Where its identity token and its token services are.
-    pub exchanges: Files,
-    /// Where identity tokens may come from.
-    pub identities: identity::selection::Surroundings,
-    /// What the environment says of Vault.
-    pub vault: kms::Surroundings,
 }
 
 /// Follows ConfigMap and keys.
