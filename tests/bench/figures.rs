@@ -29,12 +29,18 @@ pub enum Row {
     Start,
     StartBesideSigned,
     Binary,
+    Admissions,
+    AdmissionsAtMost,
+    Admission,
+    AdmissionTail,
+    AdmissionCpu,
 }
 
 /// What has to be reached.
 #[derive(Debug, Clone, Copy)]
 enum Must {
     AtMost(f64),
+    AtLeast(f64),
     TimesChains(f64),
     MoreThanIdle(f64),
     Nothing,
@@ -42,7 +48,7 @@ enum Must {
 
 impl Row {
     fn facts(self) -> (&'static str, &'static str, Must) {
-        use Must::{AtMost, MoreThanIdle, Nothing, TimesChains};
+        use Must::{AtLeast, AtMost, MoreThanIdle, Nothing, TimesChains};
         match self {
             Self::Rate => ("runs per second", "1/s", TimesChains(3.0)),
             Self::CosignRate => ("runs per second, cosign.key", "1/s", Nothing),
@@ -67,6 +73,12 @@ impl Row {
                 ("process start to first mark, signed runs present", "ms", AtMost(300.0))
             }
             Self::Binary => ("binary", "MB", AtMost(25.0)),
+            // At a rate of 1,000 the last is answered a moment after it was due.
+            Self::Admissions => ("admissions per second, of 1,000 that were asked", "1/s", AtLeast(999.0)),
+            Self::AdmissionsAtMost => ("admissions per second, as fast as possible", "1/s", AtLeast(1000.0)),
+            Self::Admission => ("admission, median", "ms", Nothing),
+            Self::AdmissionTail => ("admission, p99", "ms", AtMost(10.0)),
+            Self::AdmissionCpu => ("CPU per admission", "ms", AtMost(1.0)),
         }
     }
 }
@@ -120,13 +132,13 @@ impl Figures {
     fn verdict(&self, row: Row) -> [String; 2] {
         let (must, ours) = (row.facts().2, self.median(row, "hallmark"));
         let bound = match must {
-            Must::AtMost(value) => Some(value),
+            Must::AtMost(value) | Must::AtLeast(value) => Some(value),
             Must::MoreThanIdle(more) => self.median(Row::Idle, "hallmark").map(|idle| idle + more),
             Must::TimesChains(times) => self.median(row, "chains").map(|peer| peer * times),
             Must::Nothing => None,
         };
         let Some((bound, ours)) = bound.zip(ours) else { return Default::default() };
-        let at_least = matches!(must, Must::TimesChains(_));
+        let at_least = matches!(must, Must::TimesChains(_) | Must::AtLeast(_));
         let reached = if at_least { ours >= bound } else { ours <= bound };
         let sign = if at_least { "at least" } else { "at most" };
         [format!("{sign} {bound:.1}"), (if reached { "yes" } else { "NO" }).to_owned()]

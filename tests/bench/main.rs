@@ -19,6 +19,7 @@
     reason = "a benchmark fails by panicking, its counts are small, and its parts are no library"
 )]
 
+mod admissions;
 mod arguments;
 mod delay;
 mod figures;
@@ -42,6 +43,13 @@ use world::World;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let arguments = Arguments::parse();
+    if arguments.admissions {
+        let mut figures = Figures::default();
+        for _ in 0..arguments.rounds() {
+            admissions::measure(&arguments.hallmark, &mut figures).await;
+        }
+        return report(&arguments, &figures);
+    }
     let world = World::start(arguments.delay()).await;
     let programs = programs(&arguments);
     let mut bench = Bench { world: &world, scale: arguments.scale(), figures: Figures::default() };
@@ -55,9 +63,13 @@ async fn main() {
         eprintln!("with {} signed runs: {program:?}", bench.scale.signed);
         bench.beside_signed_runs(program).await;
     }
-    println!("{}", bench.figures.table());
+    report(&arguments, &bench.figures);
+}
+
+fn report(arguments: &Arguments, figures: &Figures) {
+    println!("{}", figures.table());
     if let Some(file) = &arguments.out {
-        std::fs::write(file, bench.figures.json_lines()).unwrap();
+        std::fs::write(file, figures.json_lines()).unwrap();
     }
 }
 
