@@ -17,6 +17,9 @@ pub struct Arguments {
     /// Measures Chains too.
     #[arg(long)]
     pub peer: bool,
+    /// Measures the admission webhook, and nothing else.
+    #[arg(long)]
+    pub admissions: bool,
     /// Writes the figures as JSON lines.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -31,6 +31,11 @@ pub enum Row {
     Binary,
     /// Of a situation that is measured only when it is asked for.
     Of(&'static Measured),
+    Admissions,
+    AdmissionsAtMost,
+    Admission,
+    AdmissionTail,
+    AdmissionCpu,
 }
 
 /// A row of a situation: its place, name, unit and bound.
@@ -69,7 +74,7 @@ pub enum Must {
 
 impl Row {
     fn facts(self) -> (&'static str, &'static str, Must) {
-        use Must::{AtMost, MoreThanIdle, Nothing, TimesChains};
+        use Must::{AtLeast, AtMost, MoreThanIdle, Nothing, TimesChains};
         match self {
             Self::Rate => ("runs per second", "1/s", TimesChains(3.0)),
             Self::CosignRate => ("runs per second, cosign.key", "1/s", Nothing),
@@ -95,6 +100,12 @@ impl Row {
             }
             Self::Binary => ("binary", "MB", AtMost(25.0)),
             Self::Of(Measured(_, name, unit, must)) => (name, unit, *must),
+            // At a rate of 1,000 the last is answered a moment after it was due.
+            Self::Admissions => ("admissions per second, of 1,000 that were asked", "1/s", AtLeast(999.0)),
+            Self::AdmissionsAtMost => ("admissions per second, as fast as possible", "1/s", AtLeast(1000.0)),
+            Self::Admission => ("admission, median", "ms", Nothing),
+            Self::AdmissionTail => ("admission, p99", "ms", AtMost(10.0)),
+            Self::AdmissionCpu => ("CPU per admission", "ms", AtMost(1.0)),
         }
     }
 }

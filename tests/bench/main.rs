@@ -21,6 +21,7 @@
     reason = "a benchmark fails by panicking, its counts are small, and its parts are no library"
 )]
 
+mod admissions;
 mod arguments;
 mod delay;
 mod figures;
@@ -45,6 +46,13 @@ use world::World;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let arguments = Arguments::parse();
+    if arguments.admissions {
+        let mut figures = Figures::default();
+        for _ in 0..arguments.rounds() {
+            admissions::measure(&arguments.hallmark, &mut figures).await;
+        }
+        return report(&figures, &arguments);
+    }
     let world = World::start(arguments.delay()).await;
     let programs = programs(&arguments);
     let mut bench = Bench { world: &world, scale: arguments.scale(), figures: Figures::default() };

@@ -1,6 +1,9 @@
 //! One function a target: it reads what somebody else wrote and panics when a promise is broken. hack/fuzz runs them
 //! with what libFuzzer invents, `tests/corpus` with what was kept of that.
 
+#[path = "signatures.rs"]
+pub mod signatures;
+
 use std::collections::BTreeMap;
 
 use hallmark::artifact::image::Repository;
@@ -17,12 +20,16 @@ use jiff::Timestamp;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 5] = [
+pub const ALL: [(&str, Target); 9] = [
     ("docker_config", docker_config),
     ("matching", matching),
     ("registries", registries),
     ("challenge", challenge),
     ("token_response", token_response),
+    ("policy", signatures::policy),
+    ("certificate", signatures::certificate),
+    ("bundle", signatures::bundle),
+    ("manifest", signatures::manifest),
 ];
 
 /// A key is shown up to here.
