@@ -18,7 +18,8 @@ use super::reconcile::{Context, reconcile};
 const DRAIN: Duration = Duration::from_secs(25);
 /// How often attempts that take all places are looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// At most so many times `signing.concurrency` are held up beside those that are not.
+/// At most so many times `signing.concurrency` begin beside those that are not held up, while it is not yet known that a
+/// host answers nobody.
 const HELD_UP: usize = 3;
 
 /// Works until `stop`, then finishes what has begun.
@@ -33,8 +34,8 @@ pub(super) async fn work(
     loop {
         let concurrency = settings.current().config.signing.concurrency;
         // Those that are held up were counted as requests, of which an attempt may have several under way.
-        let held_up = context.registry.clients().circuits().held_up(Instant::now());
-        let most = concurrency + held_up.min(concurrency * HELD_UP);
+        let circuits = context.registry.clients().circuits();
+        let most = concurrency + circuits.held_up(Instant::now(), concurrency * HELD_UP);
         let busy = attempts.len() >= concurrency;
         tokio::select! {
             () = stop.cancelled() => break,

@@ -1,12 +1,17 @@
 //! ConfigMaps are followed live, and what is wrong with them is told on them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::http::StatusCode;
 use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::agent::{Agent, SOON, stopped_well};
 use crate::support::{Access, Completion, eventually};
@@ -54,29 +59,56 @@ async fn a_mistake_in_the_map_is_told_once_on_the_map_however_many_replicas_ther
     }
 }
 
+/// A registry that knows no image, and takes a while to say so.
+struct SlowRegistry {
+    host: String,
+    /// The most requests that it had at the same time.
+    most: Arc<AtomicUsize>,
+    _server: JoinSet<()>,
+}
+
+impl SlowRegistry {
+    async fn start() -> Self {
+        let (most, under_way) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let seen = Arc::clone(&most);
+        let routes = Router::new().fallback(move || {
+            let (seen, under_way) = (Arc::clone(&seen), Arc::clone(&under_way));
+            async move {
+                seen.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                under_way.fetch_sub(1, Ordering::SeqCst);
+                StatusCode::NOT_FOUND
+            }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = listener.local_addr().unwrap().to_string();
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { host, most, _server: server }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_number_of_attempts_at_the_same_time_is_taken_up_live() {
-    // A registry that takes every connection and says nothing: who asks it is held up.
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = silent.local_addr().unwrap().to_string();
+    let registry = SlowRegistry::start().await;
     let config = |concurrency| [("signing.concurrency", concurrency), ("artifacts.taskrun.storage", "")];
     let agent = Agent::prepare("concurrency", &nowhere(), &config("1")).await;
-    let hallmark = agent.start().await;
-    for number in 0..3 {
-        let digest = format!("sha256:{}", number.to_string().repeat(64));
-        let image = Completion::success().image("", &format!("{host}/app"), &digest);
+    for number in 10..40 {
+        let digest = format!("sha256:{}", number.to_string().repeat(32));
+        let image = Completion::success().image("", &format!("{}/app", registry.host), &digest);
         agent.cluster.completed_task_run(&agent.namespace, &format!("run-{number}"), &image).await;
     }
+    let hallmark = agent.start().await;
     let begun = async |count: usize| {
         let lines = hallmark.lines();
         let begun = lines.iter().filter(|line| line.contains(r#""decision":"Sign""#)).count();
-        (begun >= count).then_some(begun)
+        (begun >= count).then_some(())
     };
-    eventually("the first attempt has begun", SOON, async || begun(1).await).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(begun(0).await, Some(1), "one at a time");
+    eventually("some have had their turn", SOON, async || begun(4).await).await;
+    assert_eq!(registry.most.load(Ordering::SeqCst), 1, "one at a time");
     agent.configure(&config("3")).await;
-    eventually("the others have begun", Duration::from_secs(6), async || begun(3).await).await;
+    eventually("three at a time", SOON, async || (registry.most.load(Ordering::SeqCst) == 3).then_some(()))
+        .await;
     hallmark.kill();
 }
 

@@ -7,8 +7,9 @@ use crate::agent::{Agent, SOON, repository, stopped_well};
 use crate::main_path::TO_REGISTRY;
 use crate::support::{Authentication, Completion, Crane, Distribution, Door, Passage, PushedImage};
 
-/// More than `signing.concurrency` is by default.
+/// More than may be held up with this `signing.concurrency`.
 const SICK: usize = 40;
+const CONCURRENCY: (&str, &str) = ("signing.concurrency", "4");
 const HEALTHY: usize = 10;
 const FOR_EVER: Duration = Duration::from_hours(1);
 /// All of them are about one image, so that their statements go to one tag, one after the other: a second each on a
@@ -28,7 +29,7 @@ impl World {
         let access = registry.access(None);
         let image = Crane::new(&access).push_random_image("app").await;
         let door = Door::before(&format!("http://{}", access.host)).await;
-        let agent = Agent::prepare("silent", &access, TO_REGISTRY).await;
+        let agent = Agent::prepare("silent", &access, &[TO_REGISTRY, &[CONCURRENCY]].concat()).await;
         Self { registry, door, agent, image }
     }
 

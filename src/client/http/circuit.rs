@@ -150,10 +150,16 @@ impl Circuits {
         let _ = self.0.observer.set(observer);
     }
 
-    /// How many requests are held up by hosts that answer nobody.
-    pub fn held_up(&self, now: Instant) -> usize {
+    /// How many requests are held up by hosts that answer nobody: every one at a host that admits no more, and at most
+    /// `others` at hosts that still may have them join it.
+    pub fn held_up(&self, now: Instant, others: usize) -> usize {
+        let state = self.state();
         let held_up = |circuit: &&Circuit| circuit.silence(now).is_some_and(|silence| silence >= HELD_UP);
-        self.state().hosts.values().filter(held_up).map(|circuit| circuit.waiting.len()).sum()
+        let (closed, open): (Vec<_>, Vec<_>) =
+            state.hosts.values().filter(held_up).partition(|circuit| circuit.is_closed(now));
+        let waiting =
+            |circuits: Vec<&Circuit>| circuits.iter().map(|circuit| circuit.waiting.len()).sum::<usize>();
+        waiting(closed) + waiting(open).min(others)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -187,11 +193,14 @@ impl Circuit {
                 }
                 probes
             }
-            None => self.silence(now).is_none_or(|silence| {
-                let limit = if self.waiting.len() >= MANY { MANY_WAIT } else { ONE_WAITS };
-                silence < limit
-            }),
+            None => !self.is_closed(now),
         }
+    }
+
+    /// Whether nobody is let in but who asks whether it is back.
+    fn is_closed(&self, now: Instant) -> bool {
+        let limit = if self.waiting.len() >= MANY { MANY_WAIT } else { ONE_WAITS };
+        self.broken.is_some() || self.silence(now).is_some_and(|silence| silence >= limit)
     }
 
     /// For how long somebody has waited and nobody was answered.
@@ -348,7 +357,17 @@ mod tests {
         let _silent: Vec<_> =
             (0..3).map(|_| circuits.enter(Service::Registry, HOST, start).unwrap()).collect();
         let _young = circuits.enter(Service::Registry, "other.test", after(start, 1)).unwrap();
-        assert_eq!((circuits.held_up(start), circuits.held_up(after(start, 1))), (0, 3));
+        assert_eq!((circuits.held_up(start, 9), circuits.held_up(after(start, 1), 9)), (0, 3));
+    }
+
+    #[test]
+    fn however_many_wait_for_a_host_that_admits_no_more_they_leave_room_for_others() {
+        let (circuits, start) = (Circuits::default(), Instant::now());
+        let _silent: Vec<_> =
+            (0..20).map(|_| circuits.enter(Service::Registry, HOST, start).unwrap()).collect();
+        assert_eq!(circuits.held_up(after(start, 1), 12), 12, "more may still join them");
+        assert!(circuits.enter(Service::Registry, HOST, after(start, 2)).is_err());
+        assert_eq!(circuits.held_up(after(start, 2), 12), 20);
     }
 
     #[test]
