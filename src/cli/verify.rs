@@ -46,7 +46,7 @@ pub struct Arguments {
     #[arg(long = "type", value_name = "TYPE", conflicts_with = "policy")]
     types: Vec<String>,
 
-    /// Manifests of ClusterImagePolicies, with the Secrets of keys and the TrustRoots that they name.
+    /// Manifests of ClusterImagePolicies, with the Secrets of keys and the trust roots that they name.
     #[arg(long, value_name = "FILE", conflicts_with = "signer")]
     policy: Vec<PathBuf>,
 

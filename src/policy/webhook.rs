@@ -129,12 +129,12 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         Ok::<_, StartError>(())
     };
     let healthy = async { axum::serve(health, ready).await };
-    let figures = async { axum::serve(measures, measures_of(metrics)).await };
+    let counted = async { axum::serve(measures, measures_of(metrics)).await };
     tokio::select! {
         () = follower.run() => Ok(()),
         () = keeper.run() => Ok(()),
         ended = healthy => Ok(ended?),
-        ended = figures => Ok(ended?),
+        ended = counted => Ok(ended?),
         // Ends by itself once `stop` came; before the first certificate there is nothing to end.
         ended = async { tokio::select! { ended = serving => ended, () = stopped_early(&stop, &served) => Ok(()) } } => ended,
     }

@@ -1,4 +1,4 @@
-//! Policies from manifest files, with the Secrets and TrustRoots that they name.
+//! Policies from manifest files, with the Secrets and trust roots that they name.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub(in crate::cli) struct SoundPolicies {
 pub(in crate::cli) struct Named {
     /// Texts of Secrets, by name.
     pub(in crate::cli) keys: BTreeMap<String, Vec<String>>,
-    /// TrustRoots, by name.
+    /// Trust roots, by name.
     pub(in crate::cli) roots: BTreeMap<String, Result<Arc<TrustedRoot>, Vec<Finding>>>,
 }
 

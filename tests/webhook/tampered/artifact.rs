@@ -121,7 +121,7 @@ impl Artifact {
 
     /// Signs a statement, whatever it says.
     pub fn attest(&mut self, statement: &str) {
-        ENVELOPE.clone_into(&mut self.media_type);
+        self.media_type = ENVELOPE.into();
         self.annotate("predicateType", PROVENANCE);
         self.annotate(SIGNATURE, "");
         self.content = envelope(&self.key, statement);
@@ -174,7 +174,7 @@ impl Artifact {
                 "checkpoint": {"envelope": proof["checkpoint"]}}});
         let der = pem::parse(&certificate).unwrap().into_contents();
         let envelope: Value = serde_json::from_str(&envelope).unwrap();
-        BUNDLE.clone_into(&mut self.media_type);
+        self.media_type = BUNDLE.into();
         self.content = json!({"mediaType": BUNDLE, "dsseEnvelope": envelope, "verificationMaterial": {
             "certificate": {"rawBytes": BASE64_STANDARD.encode(der)}, "tlogEntries": [entry],
             "timestampVerificationData": {}}})

@@ -110,7 +110,7 @@ pub const CASES: &[Case] = &[
     case("duplicated field: two lists of layers in the manifest", Base::Key, "Unreadable", "the manifest does not decode", |a, _| a.manifest = |manifest| twice(&manifest.to_string(), "layers", "[]")).cosign_accepts("it takes the last of two fields"),
     case("manifest: huge, 1,001 layers", Base::Key, "Unreadable", "more than 1,000 layers", |a, _| a.manifest = |mut manifest| { let layer = manifest["layers"][0].clone(); manifest["layers"] = json!(vec![layer; 1001]); manifest.to_string() }),
     case("manifest: huge, 5 MiB", Base::Key, "Unreadable", "larger than", |a, _| a.manifest = |mut manifest| { manifest["annotations"] = json!({"a": "a".repeat(5 << 20)}); manifest.to_string() }).cosign_accepts("it reads larger manifests"),
-    case("layer: of another media type", Base::Key, "MalformedLayer", "media type", |a, _| "text/plain".clone_into(&mut a.media_type)).cosign_accepts("it does not look at the type of the layer"),
+    case("layer: of another media type", Base::Key, "MalformedLayer", "media type", |a, _| a.media_type = "text/plain".into()).cosign_accepts("it does not look at the type of the layer"),
     // Attestation.
     case("attestation: the statement changed", Base::Attested, "SignatureMismatch", "the content was changed", |a, _| a.edit(|envelope| {
         let text = String::from_utf8(BASE64_STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap()).unwrap();
