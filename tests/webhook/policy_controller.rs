@@ -89,7 +89,6 @@ impl World {
     }
 
     /// The documents of policies, by what they are called here.
-    #[expect(clippy::too_many_lines, reason = "a table")]
     fn policies(&self) -> Vec<(&'static str, String)> {
         let [one, two] = [0, 1].map(|number| json!({"key": {"data": self.keys[number]}}));
         let ctlog = json!({"url": "http://rekor.test", "trustRootRef": ROOT});
