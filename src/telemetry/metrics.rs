@@ -114,11 +114,7 @@ impl Metrics {
 
     /// The exposition text of Prometheus.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        if encode(&mut text, &self.registry).is_err() {
-            let _ = writeln!(text, "# metrics could not be encoded");
-        }
-        text
+        exposition(&self.registry)
     }
 
     fn register(&mut self) {
@@ -154,6 +150,15 @@ impl Metrics {
         self.work.register(registry);
         self.refresh.register(registry);
     }
+}
+
+/// What is registered, in the exposition format of Prometheus.
+fn exposition(registry: &Registry) -> String {
+    let mut text = String::new();
+    if encode(&mut text, registry).is_err() {
+        let _ = writeln!(text, "# metrics could not be encoded");
+    }
+    text
 }
 
 #[cfg(test)]

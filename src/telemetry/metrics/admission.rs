@@ -1,10 +1,8 @@
 //! Metrics of the admission webhook. No label names an image, a policy or a namespace: there are as many of those as users
 //! like.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -104,11 +102,7 @@ impl AdmissionMetrics {
 
     /// The exposition text of Prometheus.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        if encode(&mut text, &self.registry).is_err() {
-            let _ = writeln!(text, "# metrics could not be encoded");
-        }
-        text
+        super::exposition(&self.registry)
     }
 
     fn register(&mut self) {
