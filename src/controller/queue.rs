@@ -12,7 +12,7 @@ mod recent;
 mod state;
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use tokio::time::sleep_until;
 
 use crate::tekton::head::RunKey;
 pub use recent::FOR as SETTLING;
-use state::{Place, State, Task};
+use state::{Place, State, Task, WaitsFor};
 
 /// Which queue a run stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,11 +92,11 @@ impl Census {
         };
         *number += 1;
         *oldest = now.saturating_duration_since(task.came).max(*oldest);
-        let class = match task.place {
-            Place::Queued | Place::Working { .. } => &mut self.turn,
-            Place::Later if task.host.is_some() => &mut self.host,
-            Place::Later if !task.children.is_empty() => &mut self.children,
-            Place::Later => &mut self.retry,
+        let class = match (task.place, &task.waits_for) {
+            (Place::Queued | Place::Working { .. }, _) => &mut self.turn,
+            (Place::Later, WaitsFor::Host(_)) => &mut self.host,
+            (Place::Later, WaitsFor::Children(_)) => &mut self.children,
+            (Place::Later, WaitsFor::Nothing) => &mut self.retry,
         };
         *class += 1;
     }
@@ -140,18 +140,17 @@ impl Queue {
             match &mut task.place {
                 Place::Working { again } => *again = true,
                 // Its place in the backlog is passed over when it comes up.
-                Place::Queued if overtakes => state.fresh.push_back(key),
+                Place::Queued if overtakes => {
+                    let key = state.shared(&key);
+                    state.fresh.extend(key);
+                }
                 Place::Queued | Place::Later => {}
             }
             state.release(old);
             return;
         }
-        let (since, due, children) = (None, None, BTreeSet::new());
-        let (place, host, reopened) = (Place::Queued, None, false);
-        let (came, attempts) = (now, 0);
-        let task =
-            Task { lane, completed, place, body, attempts, came, since, due, children, host, reopened };
-        state.tasks.insert(key.clone(), task);
+        let key = Arc::new(key);
+        state.tasks.insert(Arc::clone(&key), Task { completed, body, ..Task::new(lane, now) });
         state.enqueue(&key);
         drop(state);
         self.changed.notify_one();
@@ -169,14 +168,19 @@ impl Queue {
     /// A TaskRun has ended, or is gone: the PipelineRun that made it may wait for it.
     pub fn child_ended(&self, owner: &RunKey, child: &str) {
         let mut state = self.state();
+        let Some(key) = state.shared(owner) else { return };
         let Some(task) = state.tasks.get_mut(owner) else { return };
+        let was_last = match &mut task.waits_for {
+            WaitsFor::Children(children) => children.remove(child) && children.is_empty(),
+            _ => false,
+        };
         match &mut task.place {
             // It may have been looked at before it ended.
             Place::Working { again } => *again = true,
-            Place::Later if task.children.remove(child) && task.children.is_empty() => {
-                task.place = Place::Queued;
+            Place::Later if was_last => {
+                (task.place, task.waits_for) = (Place::Queued, WaitsFor::Nothing);
                 let due = task.due.take();
-                state.enqueue(owner);
+                state.enqueue(&key);
                 due.and_then(|due| state.due.remove(&due));
                 drop(state);
                 self.changed.notify_one();
@@ -216,6 +220,7 @@ impl Queue {
     /// Ends an attempt.
     pub fn finished(&self, key: &RunKey, next: Next, now: Instant) {
         let mut state = self.state();
+        let Some(key) = &state.shared(key) else { return };
         let Some(task) = state.tasks.get_mut(key) else { return };
         // Waiting for others is no failed attempt, and takes no time from its own.
         let waits = matches!(next, Next::Children(..));
@@ -239,12 +244,12 @@ impl Queue {
                 state.schedule(key, now + delay);
             }
             Next::Children(names, at_most) => {
-                (task.place, task.children) = (Place::Later, names);
+                (task.place, task.waits_for) = (Place::Later, WaitsFor::Children(names.into()));
                 state.schedule(key, now + at_most);
             }
             Next::Host(host, at_most) => {
-                (task.place, task.host) = (Place::Later, Some(host.clone()));
-                state.awaiting.entry(host).or_default().insert(key.clone());
+                (task.place, task.waits_for) = (Place::Later, WaitsFor::Host(host.as_str().into()));
+                state.awaiting.entry(host).or_default().insert(Arc::clone(key));
                 state.schedule(key, now + at_most);
             }
         }
@@ -267,12 +272,13 @@ impl Queue {
     pub fn wake(&self, keys: &HashSet<RunKey>, spread: impl Fn() -> Duration, now: Instant) {
         let mut state = self.state();
         for key in keys {
-            match state.tasks.get(key).map(|task| task.place) {
-                None => state.reopen(key, now),
+            let key = state.shared(key).unwrap_or_else(|| Arc::new(key.clone()));
+            match state.tasks.get(&key).map(|task| task.place) {
+                None => state.reopen(Arc::clone(&key), now),
                 Some(Place::Later) => {}
                 Some(Place::Queued | Place::Working { .. }) => continue,
             }
-            state.schedule(key, now + spread());
+            state.schedule(&key, now + spread());
         }
         drop(state);
         self.changed.notify_one();

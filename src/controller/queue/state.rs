@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -15,15 +16,16 @@ use crate::tekton::head::RunKey;
 /// All bodies together.
 pub(super) const BODY_BUDGET: usize = 8 * 1024 * 1024;
 
-/// What a [`Queue`](super::Queue) knows, behind its lock.
+/// What a [`Queue`](super::Queue) knows, behind its lock. A key is there once, however many places refer to it: ten
+/// thousand of them are most of what a full backlog costs.
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) fresh: VecDeque<RunKey>,
+    pub(super) fresh: VecDeque<Arc<RunKey>>,
     /// By the end of the run, and the order of coming among those of one moment; the next one is the last.
-    pub(super) backlog: BTreeMap<(Option<Timestamp>, Reverse<u64>), RunKey>,
-    pub(super) due: BTreeMap<Due, RunKey>,
-    pub(super) awaiting: HashMap<String, BTreeSet<RunKey>>,
-    pub(super) tasks: HashMap<RunKey, Task>,
+    pub(super) backlog: BTreeMap<(Option<Timestamp>, Reverse<u64>), Arc<RunKey>>,
+    pub(super) due: BTreeMap<Due, Arc<RunKey>>,
+    pub(super) awaiting: HashMap<String, BTreeSet<Arc<RunKey>>>,
+    pub(super) tasks: HashMap<Arc<RunKey>, Task>,
     pub(super) recent: Recent,
     pub(super) body_bytes: usize,
     pub(super) sequence: u64,
@@ -45,11 +47,19 @@ pub(super) struct Task {
     pub(super) came: Instant,
     pub(super) since: Option<Instant>,
     pub(super) due: Option<Due>,
-    /// TaskRuns that it waits for.
-    pub(super) children: BTreeSet<String>,
-    /// The host that it waits for.
-    pub(super) host: Option<String>,
+    pub(super) waits_for: WaitsFor,
     pub(super) reopened: bool,
+}
+
+/// What is to happen before its time is up. Most runs wait for nothing but their turn, so it takes little room.
+#[derive(Default, PartialEq, Eq)]
+pub(super) enum WaitsFor {
+    #[default]
+    Nothing,
+    /// These TaskRuns have to end.
+    Children(Box<BTreeSet<String>>),
+    /// This host has to answer.
+    Host(Box<str>),
 }
 
 /// Where it stands.
@@ -60,15 +70,29 @@ pub(super) enum Place {
     Working { again: bool },
 }
 
+impl Task {
+    /// That came at this moment, to stand in this lane.
+    pub(super) fn new(lane: Lane, came: Instant) -> Self {
+        let (completed, body, since, due) = (None, None, None, None);
+        let (place, waits_for, attempts, reopened) = (Place::Queued, WaitsFor::Nothing, 0, false);
+        Self { lane, completed, place, body, attempts, came, since, due, waits_for, reopened }
+    }
+}
+
 impl State {
+    /// The one key that all places share.
+    pub(super) fn shared(&self, key: &RunKey) -> Option<Arc<RunKey>> {
+        self.tasks.get_key_value(key).map(|(shared, _)| Arc::clone(shared))
+    }
+
     /// Puts a task that there is where its lane says.
-    pub(super) fn enqueue(&mut self, key: &RunKey) {
+    pub(super) fn enqueue(&mut self, key: &Arc<RunKey>) {
         let Some(task) = self.tasks.get(key) else { return };
         match task.lane {
-            Lane::Fresh => self.fresh.push_back(key.clone()),
+            Lane::Fresh => self.fresh.push_back(Arc::clone(key)),
             Lane::Backlog => {
                 self.sequence += 1;
-                self.backlog.insert((task.completed, Reverse(self.sequence)), key.clone());
+                self.backlog.insert((task.completed, Reverse(self.sequence)), Arc::clone(key));
             }
         }
     }
@@ -81,19 +105,19 @@ impl State {
                 continue;
             };
             task.place = Place::Working { again: false };
-            task.children.clear();
-            let host = task.host.take();
+            let waited_for = std::mem::take(&mut task.waits_for);
             let since = *task.since.get_or_insert(now);
             let (lane, attempts, reopened, body) =
                 (task.lane, task.attempts, task.reopened, task.body.take());
             self.body_bytes -= body.as_ref().map_or(0, Bytes::len);
-            self.awaits_no_more(&key, host);
+            self.awaits_no_more(&key, waited_for);
+            let key = RunKey::clone(&key);
             return Some(Job { key, body, attempts, since, lane, reopened });
         }
         None
     }
 
-    pub(super) fn pop(&mut self, now: Instant) -> Option<RunKey> {
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Arc<RunKey>> {
         if let Some(key) = self.fresh.pop_front() {
             return Some(key);
         }
@@ -109,13 +133,13 @@ impl State {
             || self.due.keys().next().is_some_and(|(at, _)| *at <= now)
     }
 
-    pub(super) fn schedule(&mut self, key: &RunKey, at: Instant) {
+    pub(super) fn schedule(&mut self, key: &Arc<RunKey>, at: Instant) {
         if let Some(task) = self.tasks.get_mut(key) {
             self.sequence += 1;
             let due = (at, self.sequence);
             let before = task.due.replace(due);
             before.and_then(|before| self.due.remove(&before));
-            self.due.insert(due, key.clone());
+            self.due.insert(due, Arc::clone(key));
         }
     }
 
@@ -123,12 +147,13 @@ impl State {
     pub(super) fn forget(&mut self, key: &RunKey) {
         if let Some(task) = self.tasks.remove(key) {
             self.release(task.body);
-            self.awaits_no_more(key, task.host);
+            self.awaits_no_more(key, task.waits_for);
         }
     }
 
-    pub(super) fn awaits_no_more(&mut self, key: &RunKey, host: Option<String>) {
-        if let Some(Entry::Occupied(mut awaiting)) = host.map(|host| self.awaiting.entry(host)) {
+    pub(super) fn awaits_no_more(&mut self, key: &RunKey, waited_for: WaitsFor) {
+        let WaitsFor::Host(host) = waited_for else { return };
+        if let Entry::Occupied(mut awaiting) = self.awaiting.entry(host.into()) {
             awaiting.get_mut().remove(key);
             if awaiting.get().is_empty() {
                 awaiting.remove();
@@ -137,13 +162,10 @@ impl State {
     }
 
     /// It was tried before, so everything is read anew.
-    pub(super) fn reopen(&mut self, key: &RunKey, came: Instant) {
-        let (lane, completed, place) = (Lane::Backlog, None, Place::Later);
-        let (since, due, children, host) = (None, None, BTreeSet::new(), None);
-        let (body, attempts, reopened) = (None, 1, true);
+    pub(super) fn reopen(&mut self, key: Arc<RunKey>, came: Instant) {
         let task =
-            Task { lane, completed, place, body, attempts, came, since, due, children, host, reopened };
-        self.tasks.insert(key.clone(), task);
+            Task { place: Place::Later, attempts: 1, reopened: true, ..Task::new(Lane::Backlog, came) };
+        self.tasks.insert(key, task);
     }
 
     pub(super) fn afford(&mut self, body: Option<Bytes>) -> Option<Bytes> {
