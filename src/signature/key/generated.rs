@@ -1,7 +1,7 @@
 //! New private keys, in the two forms in which the Secret `signing-secrets` holds them: encrypted as cosign does it, and
 //! plain as `x509.pem`.
 //!
-//! The crypto library makes the key; encrypting it is the `sigstore` crate's work, as decrypting is. The content lives in
+//! The crypto library makes the key; encrypting it is the `sigstore` crate's work. The content lives in
 //! memory that is wiped, and neither type prints.
 
 use aws_lc_rs::rand::SystemRandom;

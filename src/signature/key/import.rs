@@ -1,7 +1,6 @@
 //! Private keys out of PEM files: which type, is it whole, and what is its public half.
 //!
-//! Decrypting `cosign.key` is the `sigstore` crate's work; it takes only the scrypt parameters that cosign
-//! itself writes, so a hostile file cannot ask for gigabytes.
+//! A `cosign.key` is decrypted first.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::{
@@ -9,9 +8,8 @@ use aws_lc_rs::signature::{
     KeyPair as _, RsaKeyPair,
 };
 use p384::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _};
-use sigstore::crypto::signing_key::SigStoreKeyPair;
 
-use super::{Key, Secret};
+use super::{Key, Secret, sealed};
 use crate::signature::public_key::PublicKey;
 
 /// Shorter RSA keys are refused: they can be factored.
@@ -99,9 +97,8 @@ pub(super) fn from_cosign(name: &str, pem: &[u8], password: &[u8]) -> Result<Key
             wanted: COSIGN[0],
         });
     }
-    let damaged = |_| KeyError::Decrypt { file: name.to_owned() };
-    let pair = SigStoreKeyPair::from_encrypted_pem(pem, password).map_err(damaged)?;
-    let der = pair.private_key_to_der().map_err(damaged)?;
+    let der = sealed::open(block.contents(), password)
+        .ok_or_else(|| KeyError::Decrypt { file: name.to_owned() })?;
     from_pkcs8(name, &der)
 }
 
