@@ -24,6 +24,7 @@ mod refusals;
 mod round;
 mod route;
 mod session;
+mod settling;
 mod tags;
 mod tokens;
 mod transport;
@@ -31,6 +32,8 @@ mod trial;
 
 use std::sync::Arc;
 use std::time::Instant;
+
+use tokio::sync::watch;
 
 use crate::client::http::{Clients, Service, Transport};
 use crate::credential::registry_config::RegistryConfig;
@@ -45,12 +48,13 @@ pub use tags::TagLock;
 use host::Hosts;
 use refusals::Refusals;
 use route::Routes;
+use settling::Settling;
 use tags::TagLocks;
 use tokens::Tokens;
 use transport::Wire;
 
 /// What all sessions of the process share: connections, what is known of each host, tokens and refusals under the key
-/// of the candidate and namespace that met them, and one lock per tag.
+/// of the candidate and namespace that met them, one lock per tag, and who waits for what was written to settle.
 #[derive(Clone)]
 pub struct Registry(Arc<Shared>);
 
@@ -60,6 +64,7 @@ struct Shared {
     tokens: Tokens,
     refusals: Refusals,
     tags: TagLocks,
+    settling: Settling,
 }
 
 impl Registry {
@@ -73,12 +78,18 @@ impl Registry {
             tokens: Tokens::default(),
             refusals: Refusals::default(),
             tags: TagLocks::default(),
+            settling: Settling::default(),
         })))
     }
 
     /// The clients of the process, for servers beside registries.
     pub fn clients(&self) -> &Clients {
         &self.0.clients
+    }
+
+    /// How many attempts only wait until what they wrote has stood for a while.
+    pub fn settling(&self) -> watch::Receiver<usize> {
+        self.0.settling.count()
     }
 
     /// Asks whether a host answers at all, whatever it answers: a registry or its token service by name, any other

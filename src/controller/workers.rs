@@ -1,5 +1,6 @@
 //! The attempts that run at the same time: as many as `signing.concurrency` says now, and beside them those that are
-//! held up by a host which answers nobody, so that it does not hold up runs for others.
+//! held up by a host which answers nobody, so that it does not hold up runs for others, and those that only wait until what
+//! they wrote has stood for a while, which needs nothing but time.
 //!
 //! Guarantees: a smaller number ends no attempt, it only begins none before others have ended; a larger one counts at
 //! once. Stopping takes no new work and lets what runs finish, within the time that Kubernetes grants.
@@ -21,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// At most so many times `signing.concurrency` begin beside those that are not held up, while it is not yet known that a
 /// host answers nobody.
 const HELD_UP: usize = 3;
+/// As many begin beside those that wait for what they wrote to settle: each keeps its run and its statement in memory.
+const SETTLING: usize = 3;
 
 /// Works until `stop`, then finishes what has begun.
 pub(super) async fn work(
@@ -31,11 +34,13 @@ pub(super) async fn work(
 ) {
     let mut attempts = JoinSet::new();
     let mut settings = context.settings.clone();
+    let mut settling = context.registry.settling();
     loop {
         let concurrency = settings.current().config.signing.concurrency;
         // Those that are held up were counted as requests, of which an attempt may have several under way.
         let circuits = context.registry.clients().circuits();
-        let most = concurrency + circuits.held_up(Instant::now(), concurrency * HELD_UP);
+        let held_up = circuits.held_up(Instant::now(), concurrency * HELD_UP);
+        let most = concurrency + held_up + (*settling.borrow_and_update()).min(concurrency * SETTLING);
         let busy = attempts.len() >= concurrency;
         tokio::select! {
             () = stop.cancelled() => break,
@@ -46,6 +51,7 @@ pub(super) async fn work(
                 attempts.spawn(attempt(Arc::clone(queue), Arc::clone(context), job));
             }
             _ = settings.changed() => {}
+            _ = settling.changed() => {}
             () = tokio::time::sleep(LOOK), if busy => {}
         }
     }

@@ -10,6 +10,7 @@ mod turn;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ::http::StatusCode;
 use futures::future::{BoxFuture, Shared as SharedFuture};
@@ -22,6 +23,7 @@ use super::error::Error;
 use super::host::{Host, Known, is_loopback};
 use super::round::another;
 use super::route::Routes;
+use super::settling::Waits;
 use super::tokens::TokenKey;
 use super::transport::{Request, Wire};
 use super::trial::{Refusal, Standing, Trial};
@@ -48,6 +50,7 @@ pub struct Session {
     pub(super) settings: Settings,
     keychain: KeychainFuture,
     trials: Mutex<HashMap<Target, Arc<AsyncMutex<Trial>>>>,
+    waits: Waits,
 }
 
 /// How it went with what the trial offered.
@@ -67,7 +70,8 @@ impl Session {
         let (registry, namespace) = (registry.clone(), namespace.to_owned());
         let routes = Routes::new(Arc::default(), insecure);
         let settings = Settings::default();
-        Self { registry, namespace, insecure, routes, settings, keychain, trials: Mutex::default() }
+        let (trials, waits) = (Mutex::default(), Waits::default());
+        Self { registry, namespace, insecure, routes, settings, keychain, trials, waits }
     }
 
     /// A session under `chains-config` and a registry configuration: the one way in which runs get theirs.
@@ -91,6 +95,11 @@ impl Session {
     /// The lock of one tag, shared by all sessions of the process.
     pub fn tag_lock(&self, repository: &Repository, tag: &str) -> TagLock {
         self.registry.0.tags.of(repository, tag)
+    }
+
+    /// Lets what was written stand for a while, in which this attempt counts as one that does nothing.
+    pub async fn settle(&self, time: Duration) {
+        self.registry.0.settling.wait(&self.waits, time).await;
     }
 
     /// What was tried for each target that asked for a credential.

@@ -150,7 +150,7 @@ impl Tags {
             .await
             .map_err(backend)?;
         if rivals {
-            tokio::time::sleep(SETTLED + SETTLED_FACTOR * begun.elapsed()).await;
+            self.session().settle(SETTLED + SETTLED_FACTOR * begun.elapsed()).await;
         }
         self.read(place).await
     }
