@@ -60,6 +60,10 @@ async fn main() {
         let hallmark = Program::Hallmark(arguments.hallmark.clone());
         for situation in &arguments.row {
             eprintln!("{situation:?}");
+            if situation.is_compared() {
+                rows::compare(&mut bench, &programs, *situation, arguments.rounds()).await;
+                continue;
+            }
             rows::measure(&mut bench, &hallmark, *situation, arguments.soak()).await;
         }
         return report(&bench.figures, &arguments);
