@@ -153,6 +153,7 @@ mod tests {
         ("signers.kms.auth.spire.sock", "", "unix:///run/agent.sock", Bad::None),
         ("signers.kms.auth.spire.audience", "", "vault", Bad::None),
         ("transparency.enabled", "false", "manual", Warns("True")),
+        ("signers.x509.tuf.signing-config", "false", "true", Warns("yes")),
         ("transparency.url", "https://rekor.sigstore.dev", "doesnotexist", Bad::None),
         ("transparency.version", "1", "2", Rejects("3")),
         ("transparency.signing-config", "", "/etc/hallmark/signing-config.json", Bad::None),

@@ -141,6 +141,8 @@ pub struct Fulcio {
     pub tuf_root: Option<PathBuf>,
     /// Directory in which what the mirror said is kept.
     pub tuf_cache: Option<PathBuf>,
+    /// The mirror names the services that sign, too.
+    pub tuf_signing_config: bool,
 }
 
 /// Settings of key management services.
