@@ -16,6 +16,8 @@
 #[path = "../core/agent.rs"]
 mod agent;
 mod conformance;
+mod faults;
+mod refused;
 #[path = "../core/release.rs"]
 mod release;
 mod signing;

@@ -14,6 +14,7 @@
 //! | [`Dex`] | an OpenID Connect provider where people log in, and the [`Browser`] that they do it with |
 //! | [`Crane`], [`Cosign`] | clients of somebody else's making: they push images and judge signatures |
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
+//! | [`MadeFulcio`] | a Fulcio of Python's cryptography, for the certificates that no real one makes |
 //! | [`Vault`] | Vault with a transit engine, which can be restarted, sealed and asked what it was asked |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
@@ -35,6 +36,7 @@ mod door;
 mod fake_sts;
 mod fulcio;
 mod hallmark;
+mod made_fulcio;
 mod made_log;
 pub mod named;
 mod offline;
@@ -60,6 +62,7 @@ pub use door::{Door, Passage};
 pub use fake_sts::{Exchanged, FakeSts, Known};
 pub use fulcio::{Fulcio, Issuer, Kind};
 pub use hallmark::Hallmark;
+pub use made_fulcio::MadeFulcio;
 pub use made_log::MadeLog;
 pub use named::{Dropped, NamedRegistry, TlsProxy};
 pub use offline::{Expected, OfflineCosign};
