@@ -118,6 +118,7 @@ pub struct Signers {
 
 /// Settings of keyless signing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the ConfigMap, and says yes or no")]
 pub struct Fulcio {
     /// Sign with certificates instead of the key in the Secret.
     pub enabled: bool,

@@ -53,6 +53,9 @@ async fn main() {
         }
         return report(&figures, &arguments);
     }
+    if arguments.row.iter().any(|situation| situation.is_compared()) {
+        support::Cluster::sign_by_rsa();
+    }
     let world = World::start(arguments.delay()).await;
     let programs = programs(&arguments);
     let mut bench = Bench { world: &world, scale: arguments.scale(), figures: Figures::default() };

@@ -49,8 +49,11 @@ impl World {
         [Agent::layers(&access, image, "sig").await, Agent::layers(&access, image, "att").await]
     }
 
-    /// The run waits and its outcome has these words; nothing is stored. Without the fault it is signed, once.
+    /// After a run without a fault, one waits and its outcome has these words; nothing is stored. Without the fault it is
+    /// signed, once.
     async fn tells(&self, run: &str, fault: Passage, words: &[&str]) {
+        self.keyless.build("before").await;
+        assert_eq!(self.keyless.agent.mark("before", SOON).await, "true");
         self.door().set(fault);
         let image = self.keyless.build(run).await;
         self.keyless.waits_because(run, words).await;
@@ -150,6 +153,15 @@ async fn a_fulcio_that_answers_500_is_told_with_its_words() {
     let world = World::of_fulcio("fulcio-500", &[]).await;
     let answer = Passage::Answer(500, r#"{"message":"error communicating with CA backend"}"#);
     world.tells("broken", answer, &["500", "error communicating with CA backend"]).await;
+}
+
+#[tokio::test]
+async fn a_fulcio_that_fails_from_the_start_is_told_with_its_words_too() {
+    let world = World::of_fulcio("fulcio-never", &[]).await;
+    world.door().set(Passage::Answer(503, r#"{"message":"no database"}"#));
+    let image = world.keyless.build("never").await;
+    world.keyless.waits_because("never", &["503", "no database"]).await;
+    assert_eq!(world.layers(&image).await, [0, 0]);
 }
 
 #[tokio::test]

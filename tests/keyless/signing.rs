@@ -11,7 +11,7 @@ use crate::agent::{Agent, SOON, repository};
 use crate::anybody_may_read_the_keys_of_the_issuer;
 use crate::support::{
     Access, Completion, Cosign, Crane, Door, Finished, Fulcio, Hallmark, Identity, Layout, OfflineCosign,
-    PlainRegistry, PushedImage, RekorTiles, RekorV1, TimestampServer, TufRepository, eventually,
+    PlainRegistry, Pod, PushedImage, RekorTiles, RekorV1, TimestampServer, TufRepository, eventually,
 };
 
 pub const NAME: &str =
@@ -118,6 +118,56 @@ async fn what_the_agent_signs_in_the_name_of_its_service_account_cosign_accepts(
     let token = std::fs::read_to_string(keyless.token_file()).unwrap();
     let signature = token.rsplit('.').next().unwrap().to_owned();
     assert!(!hallmark.terminate().1.concat().contains(&signature), "the token is printed nowhere");
+}
+
+#[tokio::test]
+async fn a_token_that_the_api_server_makes_signs_once_the_role_of_the_documentation_allows_it() {
+    let keyless = Keyless::prepare("requested", &[]).await;
+    let address = keyless.door.url.clone();
+    keyless
+        .agent
+        .configure(&[
+            ("artifacts.taskrun.storage", "oci"),
+            ("signers.x509.fulcio.enabled", "true"),
+            ("signers.x509.fulcio.address", &address),
+            ("signers.x509.fulcio.provider", "kubernetes"),
+        ])
+        .await;
+    let cluster = keyless.agent.cluster;
+    let kubeconfig = cluster.service_account_kubeconfig("tekton-chains", "tekton-chains-controller").await;
+    let mut read: Value = serde_json::from_slice(&std::fs::read(&kubeconfig).unwrap()).unwrap();
+    let reached = read["clusters"][0]["cluster"].as_object_mut().unwrap();
+    reached.remove("certificate-authority");
+    let authority = base64::prelude::BASE64_STANDARD.encode(cluster.ca_pem());
+    reached.insert("certificate-authority-data".into(), authority.into());
+    std::fs::write(&kubeconfig, read.to_string()).unwrap();
+    // Who it is, it reads in the token that every pod has.
+    let (own, namespace) = (keyless.token_file(), keyless.agent.namespace.clone());
+    let mounts = [
+        (Path::new(&own), "/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        (&kubeconfig, "/kubeconfig"),
+        (keyless.agent.keys(), "/keys"),
+    ];
+    let pod = match Pod::start(&mounts).await {
+        Ok(pod) => pod,
+        Err(reason) => return println!("skipped: no mount namespace here: {reason}"),
+    };
+    let arguments = ["controller", "--namespace", &namespace, "--system-namespace", &namespace];
+    let places = ["--replica", "agent", "--kubeconfig", "/kubeconfig", "--signing-secrets", "/keys"];
+    let ports = ["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"];
+    let _hallmark = pod.start_hallmark(&[&arguments[..], &places, &ports].concat(), &[]);
+    let image = keyless.build("app").await;
+    keyless.waits_because("app", &["serviceaccounts/token"]).await;
+    assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/keyless.md")).unwrap();
+    let role = page
+        .split("```yaml\n")
+        .find_map(|part| part.split_once("```").filter(|(yaml, _)| yaml.contains("own-token")));
+    for object in serde_saphyr::from_multiple::<Value>(role.unwrap().0).unwrap() {
+        cluster.create(&object).await;
+    }
+    assert_eq!(keyless.agent.mark("app", 2 * SOON).await, "true");
+    assert!(keyless.accepts(NAME, &image).await);
 }
 
 #[tokio::test]

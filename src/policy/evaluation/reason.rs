@@ -144,12 +144,11 @@ impl Obstacle {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Registry(error) => error.hint(),
+            Self::Registry(error) | Self::NamedRoot(_, NoRoot::Repository(error)) => error.hint(),
             Self::NoTrustRoot(_) => Some("name whom to trust with --trusted-root or --ca-roots".to_owned()),
             Self::NoNamedRoot(name) => {
                 Some(format!("put TrustRoot {name} into the cluster, or into the file of the policy"))
             }
-            Self::NamedRoot(_, NoRoot::Repository(error)) => error.hint(),
             _ => None,
         }
     }
