@@ -125,9 +125,10 @@ mod tests {
 
     #[test]
     fn what_unpacks_to_more_than_any_repository_is_refused_and_so_is_what_is_no_archive() {
-        let zeros = vec![0; LARGEST as usize + 1];
+        let limit = usize::try_from(LARGEST).unwrap();
+        let zeros = vec![0; limit + 1];
         assert!(matches!(Archive::read(&packed(&[("a", &zeros)]), "targets"), Err(ArchiveError::TooLarge)));
-        let half = vec![0; LARGEST as usize / 2];
+        let half = vec![0; limit / 2];
         let halves = packed(&[("a", &half), ("b", &half), ("c", b"")]);
         assert!(Archive::read(&halves, "targets").is_err());
         let many: Vec<_> = (0..=MOST).map(|number| number.to_string()).collect();
