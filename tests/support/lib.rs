@@ -19,6 +19,7 @@
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
 //! | [`RekorV1`] | a transparency log of before: Rekor v1, Trillian, PostgreSQL |
+//! | [`CertificateLog`] | a certificate log on Trillian, which a Fulcio that [`Fulcio::logged`] starts writes to |
 //! | [`TufRepository`] | a TUF repository made by python-tuf, and its faults |
 //! | [`OfflineCosign`] | cosign without a registry: trust roots, bundles in files |
 //! | [`Pod`] | a root with the mounts of a pod, for the binary under test |
@@ -27,6 +28,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
 mod binary;
+mod certificate_log;
 mod cluster;
 mod cosign;
 mod crane;
@@ -49,10 +51,12 @@ mod rekor_v1;
 mod spire;
 mod timestamp;
 mod token_server;
+mod trillian;
 mod tuf;
 mod vault;
 
 pub use binary::{binary, installed};
+pub use certificate_log::CertificateLog;
 pub use cluster::{Cluster, Completion};
 pub use cosign::{Cosign, Identity, KeyPair, Layout};
 pub use crane::{Crane, PushedImage};
