@@ -146,6 +146,28 @@ async fn a_jwt_svid_without_iss_is_sent_to_nobody() {
 }
 
 #[tokio::test]
+async fn a_fulcio_behind_a_private_authority_is_reached_by_the_registry_configuration_and_by_nothing_else() {
+    let (fulcio, folder) = (MadeFulcio::start_with_tls(), tempfile::tempdir().unwrap());
+    let encoded = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let token = folder.path().join("token");
+    let text = format!("{}.{}.Y2FuYXJ5", encoded(&json!({"alg": "ES256"})), encoded(&claims()));
+    std::fs::write(&token, text).unwrap();
+    let ask = ["identity", "--token-file", token.to_str().unwrap(), "--fulcio", &fulcio.url];
+    let refused = Hallmark::run(&ask, &[]).await.failed();
+    assert!(refused.stderr.contains("UnknownIssuer"), "{}", refused.stderr);
+    let authority = std::fs::read_to_string(fulcio.file("tls.pem")).unwrap();
+    let config = folder.path().join("registries.toml");
+    std::fs::write(&config, format!("[registries.localhost]\nca-certs = '''\n{authority}'''\n")).unwrap();
+    let known = [&ask[..], &["--registry-config", config.to_str().unwrap()]].concat();
+    let certified = Hallmark::run(&known, &[]).await.succeeded();
+    assert!(
+        certified.stdout.contains(&format!("certificate  {NAME} by issuer {ISSUER}")),
+        "{}",
+        certified.stdout
+    );
+}
+
+#[tokio::test]
 async fn a_certificate_for_another_key_is_refused() {
     refused_certificate("key", false, &["it is for another key than the one that was sent"]).await;
 }

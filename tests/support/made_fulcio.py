@@ -1,7 +1,7 @@
 """A Fulcio whose certificates have the faults that no real one makes. It shares no code with what is tested: Python's
 cryptography makes and signs everything.
 
-Argument: a folder, which gets root.pem (its authority), other.pem (one that it is none of) and ctfe.pub (the key of a
+Arguments: "http", or "https" for TLS by an authority of its own (tls.pem); a folder, which gets root.pem (its authority), other.pem (one that it is none of) and ctfe.pub (the key of a
 certificate log). Prints its port, and ends when its standard input does. POST /_fault takes the fault by name:
 
   none       what a Fulcio should answer, with the word of the certificate log
@@ -19,6 +19,7 @@ GET /_asked: how many certificates it was asked for. It believes every token.
 import hashlib
 import http.server
 import json
+import ssl
 import struct
 import sys
 import threading
@@ -31,7 +32,7 @@ from cryptography.hazmat.primitives import hashes, serialization as s
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-FOLDER = Path(sys.argv[1])
+FOLDER = Path(sys.argv[2])
 FAULT, ASKED = ["none"], [0]
 SCTS = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 SPKI = (s.Encoding.DER, s.PublicFormat.SubjectPublicKeyInfo)
@@ -48,7 +49,7 @@ def authority(text):
             .not_valid_after(now + timedelta(days=2))
             .add_extension(x509.BasicConstraints(True, None), True)
             .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.SERVER_AUTH]), False)
             .sign(key, hashes.SHA256()))
     return key, root
 
@@ -139,11 +140,30 @@ class Fulcio(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def serving():
+    """TLS for localhost."""
+    (above, issuer), key = authority("tls"), generate_private_key(SECP256R1())
+    now = datetime.now(timezone.utc)
+    own = (x509.CertificateBuilder().subject_name(name("localhost")).issuer_name(issuer.subject)
+           .public_key(key.public_key()).serial_number(x509.random_serial_number())
+           .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=2))
+           .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+           .sign(above, hashes.SHA256()))
+    (FOLDER / "tls.pem").write_bytes(issuer.public_bytes(s.Encoding.PEM))
+    (FOLDER / "own.pem").write_bytes(own.public_bytes(s.Encoding.PEM))
+    (FOLDER / "own.key").write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(FOLDER / "own.pem", FOLDER / "own.key")
+    return context
+
+
 for file, content in (("root.pem", OURS[1].public_bytes(s.Encoding.PEM)),
                       ("other.pem", OTHER[1].public_bytes(s.Encoding.PEM)),
                       ("ctfe.pub", LOG.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo))):
     (FOLDER / file).write_bytes(content)
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Fulcio)
+if sys.argv[1] == "https":
+    server.socket = serving().wrap_socket(server.socket, server_side=True)
 print(server.server_port, flush=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 sys.stdin.read()

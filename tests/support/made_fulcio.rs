@@ -20,14 +20,24 @@ pub struct MadeFulcio {
 impl MadeFulcio {
     /// Starts one without any fault.
     pub fn start() -> Self {
+        Self::speaking("http", "127.0.0.1")
+    }
+
+    /// The same with TLS, as `localhost`, by an authority that nobody knows: `tls.pem`.
+    pub fn start_with_tls() -> Self {
+        Self::speaking("https", "localhost")
+    }
+
+    fn speaking(scheme: &str, host: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The Python of `hack/install tuf` has cryptography.
         let mut command = Command::new(installed("tuf/bin/python"));
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/made_fulcio.py")).arg(folder.path());
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/made_fulcio.py"));
+        command.arg(scheme).arg(folder.path());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        let url = format!("http://127.0.0.1:{}", port.trim());
+        let url = format!("{scheme}://{host}:{}", port.trim());
         Self { child, url, folder }
     }
 
