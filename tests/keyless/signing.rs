@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 use crate::agent::{Agent, SOON, repository};
 use crate::anybody_may_read_the_keys_of_the_issuer;
 use crate::support::{
-    Access, Cluster, Completion, Cosign, Crane, Door, Finished, Fulcio, Hallmark, Identity, Layout, MadeLog,
-    OfflineCosign, PlainRegistry, Pod, PushedImage, RekorTiles, RekorV1, TimestampServer, TufRepository,
-    eventually, run as run_to_end,
+    Access, Completion, Cosign, Crane, Door, Finished, Fulcio, Hallmark, Identity, Layout, OfflineCosign,
+    PlainRegistry, Pod, PushedImage, RekorTiles, TimestampServer, eventually,
 };
 
 pub const NAME: &str =
@@ -216,8 +215,8 @@ async fn a_token_for_somebody_else_is_never_sent_and_its_replacement_signs() {
 /// A log and a timestamp authority, and a trust root of both and of Fulcio.
 pub struct Witnesses {
     pub rekor: RekorTiles,
-    timestamps: TimestampServer,
-    root: PathBuf,
+    pub timestamps: TimestampServer,
+    pub root: PathBuf,
     _cosign: OfflineCosign,
 }
 
@@ -284,157 +283,8 @@ async fn bundles_with_log_entry_and_timestamp_are_accepted_by_cosign_offline() {
     assert!(logs.iter().any(|log| log.contains(&entry) && log.contains(&key)), "{key} is not in {logs:?}");
 }
 
-/// The services of a SigningConfig: beside the real ones there is one whose time is over, one of an older version by the
-/// same operator, and one of tomorrow.
-async fn services(keyless: &Keyless, witnesses: &Witnesses, cosign: &OfflineCosign) -> PathBuf {
-    let service = |url: &str, version: u32, operator: &str, more: &str| {
-        format!("url={url},api-version={version},start-time=2024-01-01T00:00:00Z,operator={operator}{more}")
-    };
-    let (nobody, over) = ("http://127.0.0.1:1", ",end-time=2024-02-01T00:00:00Z");
-    let services = [
-        ("fulcio", service(nobody, 1, "earlier.test", over)),
-        ("fulcio", service(&keyless.door.url, 1, "hallmark.test", "")),
-        ("rekor", service(nobody, 1, "hallmark.test", "")),
-        ("rekor", service(&witnesses.rekor.url, 2, "hallmark.test", "")),
-        ("rekor", service(nobody, 9, "tomorrow.test", "")),
-        ("tsa", service(nobody, 1, "earlier.test", over)),
-        ("tsa", service(&witnesses.timestamps.url, 1, "hallmark.test", "")),
-    ];
-    cosign.signing_config(&services).await
-}
-
-/// An agent that gets its trust root from a mirror, and the names of its services from there too or from a file.
-struct Mirrored {
-    keyless: Keyless,
-    witnesses: Witnesses,
-    cosign: OfflineCosign,
-    mirror: TufRepository,
-    cache: tempfile::TempDir,
-}
-
-impl Mirrored {
-    async fn prepare(prefix: &str) -> Self {
-        let keyless = Keyless::prepare(prefix, &[]).await;
-        let witnesses = Witnesses::start(&keyless.fulcio).await;
-        let (cosign, mirror) = (OfflineCosign::new(), TufRepository::start().await);
-        Self { keyless, witnesses, cosign, mirror, cache: tempfile::tempdir().unwrap() }
-    }
-
-    /// Nothing but `more` names a service.
-    async fn configure(&self, more: &[(&str, &str)]) {
-        let text = |path: &Path| path.to_str().unwrap().to_owned();
-        let (token, cache) = (self.keyless.token_file(), text(self.cache.path()));
-        let first = text(&self.mirror.first_root());
-        let mut settings = vec![
-            ("artifacts.taskrun.storage", "oci"),
-            ("storage.oci.also-bundle", "true"),
-            ("signers.x509.fulcio.enabled", "true"),
-            ("signers.x509.identity.token.file", token.as_str()),
-            ("signers.x509.tuf.mirror.url", &self.mirror.url),
-            ("signers.x509.tuf.root", &first),
-            ("signers.x509.tuf.cache", &cache),
-            ("transparency.enabled", "true"),
-        ];
-        settings.extend(more);
-        self.keyless.agent.configure(&settings).await;
-    }
-
-    /// A run is signed with all the services, and cosign accepts it.
-    async fn signs(&self, run: &str) {
-        let (keyless, witnesses) = (&self.keyless, &self.witnesses);
-        let image = keyless.build(run).await;
-        assert_eq!(keyless.agent.mark(run, SOON).await, "true");
-        let issuer = keyless.agent.cluster.issuer();
-        let who = Identity { root: &witnesses.root, name: NAME, issuer: &issuer };
-        let judge = Cosign::new(&keyless.access());
-        let (signature, attestation) =
-            judge.verify_witnessed(&who, Layout::Bundles, &image.by_digest()).await;
-        signature.succeeded();
-        attestation.succeeded();
-        let entry = keyless.agent.annotations(run).await["chains.tekton.dev/transparency"].clone();
-        assert!(entry.starts_with(&format!("{}?logIndex=", witnesses.rekor.url)), "{entry}");
-    }
-}
-
-#[tokio::test]
-async fn services_of_a_signing_config_and_the_trust_root_of_a_mirror_sign_what_cosign_accepts() {
-    let world = Mirrored::prepare("chosen").await;
-    world.mirror.publish(&world.witnesses.root, 1).await;
-    let chosen = services(&world.keyless, &world.witnesses, &world.cosign).await;
-    world.configure(&[("transparency.signing-config", chosen.to_str().unwrap())]).await;
-    let hallmark = world.keyless.agent.start().await;
-    world.signs("app").await;
-
-    // A certificate that the mirror's root does not know is refused before anything is stored.
-    let keyless = &world.keyless;
-    let (strangers, other) = (Fulcio::start(keyless.agent.cluster).await, OfflineCosign::new());
-    world.mirror.publish(&other.trusted_root(&[trusting(&strangers)]).await, 2).await;
-    hallmark.terminate();
-    let _hallmark = keyless.agent.start().await;
-    let image = keyless.build("refused").await;
-    keyless.waits_because("refused", &["Fulcio"]).await;
-    assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0);
-}
-
-#[tokio::test]
-async fn the_signing_config_of_a_mirror_names_the_services_and_one_that_is_not_there_is_told() {
-    let world = Mirrored::prepare("mirrored").await;
-    world.mirror.publish(&world.witnesses.root, 1).await;
-    world.configure(&[("signers.x509.tuf.signing-config", "true")]).await;
-    let hallmark = world.keyless.agent.start().await;
-    let image = world.keyless.build("waits").await;
-    world.keyless.waits_because("waits", &["TUF mirror", "signing_config.v0.2.json"]).await;
-    assert_eq!(Agent::layers(&world.keyless.access(), &image, "sig").await, 0);
-    hallmark.terminate();
-
-    let chosen = services(&world.keyless, &world.witnesses, &world.cosign).await;
-    world.mirror.publish_so(&world.witnesses.root, &json!({"version": 2, "services": chosen})).await;
-    let _hallmark = world.keyless.agent.start().await;
-    assert_eq!(world.keyless.agent.mark("waits", 2 * SOON).await, "true");
-    world.signs("app").await;
-}
-
-#[tokio::test]
-#[ignore = "needs hack/install rekor-v1; run by hack/test rekor-v1"]
-async fn entries_of_a_real_rekor_v1_are_accepted_by_cosign_offline_in_both_layouts() {
-    let keyless = Keyless::prepare("rekor-v1", &[]).await;
-    let (rekor, cosign) = (RekorV1::start().await, OfflineCosign::new());
-    let listed =
-        format!("url={},public-key={},start-time=2024-01-01T00:00:00Z", rekor.url, rekor.key.display());
-    let root = cosign.trusted_root(&[trusting(&keyless.fulcio), ("rekor", listed)]).await;
-    keyless
-        .configure(&[
-            ("storage.oci.also-bundle", "true"),
-            ("transparency.enabled", "true"),
-            ("transparency.url", &rekor.url),
-            ("signers.x509.trusted-root", root.to_str().unwrap()),
-        ])
-        .await;
-    let _hallmark = keyless.agent.start().await;
-    let image = keyless.build("app").await;
-    assert_eq!(keyless.agent.mark("app", SOON).await, "true");
-    let entry = keyless.agent.annotations("app").await["chains.tekton.dev/transparency"].clone();
-    assert!(entry.starts_with(&format!("{}/api/v1/log/entries?logIndex=", rekor.url)), "{entry}");
-    drop(rekor);
-
-    let issuer = keyless.agent.cluster.issuer();
-    let judge = Cosign::new(&keyless.access());
-    for layout in [Layout::Bundles, Layout::Tags] {
-        let judged = async |name: &str| {
-            let who = Identity { root: &root, name, issuer: &issuer };
-            judge.verify_logged(&who, layout, &image.by_digest()).await
-        };
-        let (signature, attestation) = judged(NAME).await;
-        signature.succeeded();
-        attestation.succeeded();
-        let (signature, attestation) = judged("https://kubernetes.io/namespaces/x/serviceaccounts/y").await;
-        signature.failed();
-        attestation.failed();
-    }
-}
-
 /// Fulcio, as the maker of a trust root takes it.
-fn trusting(fulcio: &Fulcio) -> (&'static str, String) {
+pub fn trusting(fulcio: &Fulcio) -> (&'static str, String) {
     ("fulcio", format!("url={},certificate-chain={}", fulcio.url, fulcio.root.display()))
 }
 
@@ -504,99 +354,6 @@ async fn what_the_agent_signs_in_its_name_hallmark_verifies_in_each_layout() {
         let stranger = Judge { issuer: "https://elsewhere.test", ..judge };
         let refused = stranger.asked("tree", &[]).await.stdout;
         assert!(refused.contains("who is none of"), "{refused}");
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs hack/install rekor-v1 ct-log; run by hack/test rekor-v1"]
-async fn the_sct_of_a_real_certificate_log_is_accepted_and_that_of_another_is_not() {
-    let cluster = Cluster::shared().await;
-    anybody_may_read_the_keys_of_the_issuer(cluster).await;
-    let (fulcio, log) = Fulcio::logged(cluster).await;
-    let (access, registry) = {
-        let registry = PlainRegistry::start().await;
-        (registry.access(), registry)
-    };
-    let agent = Agent::prepare("logged", &access, &[]).await;
-    let folder = tempfile::tempdir().unwrap();
-    let token = folder.path().join("token");
-    let text = cluster.token_for("tekton-chains", "tekton-chains-controller", "sigstore").await;
-    std::fs::write(&token, text).unwrap();
-    let other = folder.path().join("other.pub");
-    std::fs::write(&other, MadeLog::v1("https://other.test").key_pem()).unwrap();
-    for (run, key, good) in [("known", &log.key, true), ("strange", &other, false)] {
-        let cosign = OfflineCosign::new();
-        let listed = format!("url={},public-key={},start-time=2024-01-01T00:00:00Z", log.url, key.display());
-        let root = cosign.trusted_root(&[trusting(&fulcio), ("ctfe", listed)]).await;
-        agent
-            .configure(&[
-                ("artifacts.taskrun.storage", "oci"),
-                ("signers.x509.fulcio.enabled", "true"),
-                ("signers.x509.fulcio.address", &fulcio.url),
-                ("signers.x509.identity.token.file", token.to_str().unwrap()),
-                ("signers.x509.trusted-root", root.to_str().unwrap()),
-            ])
-            .await;
-        let hallmark = agent.start().await;
-        let image = Crane::new(&access).push_random_image(run).await;
-        agent.build(run, &access, &image).await;
-        if !good {
-            let outcome = agent.outcome(run, SOON).await;
-            assert!(
-                outcome.iter().all(|one| one["reason"].as_str().unwrap().contains("unknown log")),
-                "{outcome:?}"
-            );
-            assert_eq!(registry.layers(&image, "sig").await, 0);
-            continue;
-        }
-        assert_eq!(agent.mark(run, SOON).await, "true");
-        // cosign checks the SCT too, when it is not told to leave it out.
-        let issuer = cluster.issuer();
-        let by_digest = image.by_digest();
-        let root = root.to_str().unwrap();
-        let whose = ["--certificate-identity", NAME, "--certificate-oidc-issuer", &issuer];
-        let arguments =
-            [&["verify", &by_digest, "--trusted-root", root, "--insecure-ignore-tlog"][..], &whose];
-        let mut judge = cosign.reaching_nobody(&arguments.concat());
-        judge.arg("--allow-http-registry").env("NO_PROXY", "127.0.0.1");
-        run_to_end(judge).await.succeeded();
-        Hallmark::run(&arguments.concat(), &[]).await.succeeded();
-        hallmark.terminate();
-    }
-}
-
-#[tokio::test]
-async fn with_transparency_manual_only_a_run_that_asks_for_it_is_logged() {
-    let keyless = Keyless::prepare("manual", &[]).await;
-    let witnesses = Witnesses::start(&keyless.fulcio).await;
-    keyless
-        .configure(
-            &[
-                &witnesses.settings()[..],
-                &[("transparency.enabled", "manual"), ("storage.oci.also-bundle", "true")],
-            ]
-            .concat(),
-        )
-        .await;
-    let _hallmark = keyless.agent.start().await;
-    let (cluster, namespace, access) = (keyless.agent.cluster, &keyless.agent.namespace, keyless.access());
-    for (run, asks) in [("asks", true), ("silent", false)] {
-        let image = Crane::new(&access).push_random_image(run).await;
-        cluster.create_task_run(namespace, run).await;
-        let wish =
-            json!({"metadata": {"annotations": {"chains.tekton.dev/transparency-upload": asks.to_string()}}});
-        let runs = cluster.task_runs(namespace).await;
-        runs.patch(run, &PatchParams::default(), &Patch::Merge(wish)).await.unwrap();
-        let completion = Completion::success().image("", &repository(&access, &image), &image.digest);
-        cluster.complete(namespace, run, &completion).await;
-        assert_eq!(keyless.agent.mark(run, SOON).await, "true");
-        let annotations = keyless.agent.annotations(run).await;
-        assert_eq!(annotations.contains_key("chains.tekton.dev/transparency"), asks, "{annotations:?}");
-        // cosign wants an entry in a bundle, whatever timestamp is in it.
-        let issuer = cluster.issuer();
-        let who = Identity { root: &witnesses.root, name: NAME, issuer: &issuer };
-        let judged = Cosign::new(&access).verify_witnessed(&who, Layout::Bundles, &image.by_digest()).await;
-        assert_eq!((judged.0.code == Some(0), judged.1.code == Some(0)), (asks, asks), "{}", judged.0.stderr);
     }
 }
 

@@ -26,13 +26,16 @@ impl CertificateLog {
             let trillian = Trillian::start("ct-log").await?;
             let folder = trillian.folder();
             let (private, key) = keys(folder).await;
+            // A file would have to be encrypted.
+            let der = pem::parse(std::fs::read(&private).unwrap()).unwrap().into_contents();
+            let der: String = der.iter().map(|byte| format!("\\x{byte:02x}")).collect();
             let config = folder.join("config");
             let text = format!(
                 "config {{\n log_id: {}\n prefix: \"log\"\n roots_pem_file: \"{}\"\n ext_key_usages: \"CodeSigning\"\n \
-                 max_merge_delay_sec: 86400\n private_key: {{ [type.googleapis.com/keyspb.PEMKeyFile] {{ path: \"{}\" }} }}\n}}\n",
+                 max_merge_delay_sec: 86400\n private_key: {{ [type.googleapis.com/keyspb.PrivateKey] {{ der: \"{}\" }} }}\n}}\n",
                 trillian.tree,
                 root.display(),
-                private.display()
+                der
             );
             std::fs::write(&config, text).unwrap();
             let port = free_port();
