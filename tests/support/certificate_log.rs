@@ -1,5 +1,6 @@
 //! A real certificate log (RFC 6962): certificate-transparency-go's server, on a real Trillian (`hack/install ct-log`).
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,14 +29,17 @@ impl CertificateLog {
             let (private, key) = keys(folder).await;
             // A file would have to be encrypted.
             let der = pem::parse(std::fs::read(&private).unwrap()).unwrap().into_contents();
-            let der: String = der.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+            let mut escaped = String::new();
+            for byte in der {
+                write!(escaped, "\\x{byte:02x}").unwrap();
+            }
             let config = folder.join("config");
             let text = format!(
                 "config {{\n log_id: {}\n prefix: \"log\"\n roots_pem_file: \"{}\"\n ext_key_usages: \"CodeSigning\"\n \
                  max_merge_delay_sec: 86400\n private_key: {{ [type.googleapis.com/keyspb.PrivateKey] {{ der: \"{}\" }} }}\n}}\n",
                 trillian.tree,
                 root.display(),
-                der
+                escaped
             );
             std::fs::write(&config, text).unwrap();
             let port = free_port();
