@@ -23,6 +23,7 @@ pub mod identity;
 pub mod material;
 pub mod predicate;
 pub mod reference;
+pub mod repositories;
 pub mod source;
 pub mod trust;
 pub mod trust_root;

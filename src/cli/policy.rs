@@ -111,7 +111,7 @@ pub async fn run(command: Command) -> Exit {
 
 async fn online(arguments: &Test, file: PolicyFile) -> Result<Vec<Verified>, Exit> {
     let sound = file.sound()?;
-    let access = arguments.access.open(sound.named)?;
+    let access = arguments.access.open(sound.named).await?;
     let mut verified = Vec::new();
     for reference in &arguments.images {
         let outcome = access.verifier().verify(reference, &sound.policies, NoMatch::Deny).await;

@@ -73,7 +73,7 @@ pub async fn run(arguments: Arguments) -> Exit {
 }
 
 async fn grow(arguments: &Arguments) -> Result<Tree, Exit> {
-    let access = arguments.access.open(Named::default())?;
+    let access = arguments.access.open(Named::default()).await?;
     let trusted = arguments.signers.trusted(access.trust())?;
     let (image, attached) = access.attached(&arguments.image).await?;
     let branches = attached.into_iter().map(|attached| {

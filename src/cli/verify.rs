@@ -95,7 +95,7 @@ async fn verify(arguments: &Arguments) -> Result<Vec<Verified>, Exit> {
         let file = PolicyFile::read(&arguments.policy)?.sound()?;
         (file.policies, file.named)
     };
-    let access = arguments.access.open(named)?;
+    let access = arguments.access.open(named).await?;
     let mut verified = Vec::new();
     for reference in &arguments.images {
         let outcome = access.verifier().verify(reference, &policies, NoMatch::Deny).await;

@@ -190,11 +190,18 @@ impl Fulcio {
     /// What anybody may read.
     async fn read(&self, path: &str) -> Result<bytes::Bytes, Error> {
         let response = self.send(self.client.get(self.at(path))).await?;
-        let (host, answer) = (self.host(), response.status().as_u16().to_string());
-        match response.status().as_u16() {
-            200 => body(response, LARGEST_ANSWER).await.map_err(|error| self.away(error)),
+        let status = response.status().as_u16();
+        if status == 200 {
+            return body(response, LARGEST_ANSWER).await.map_err(|error| self.away(error));
+        }
+        let retry_after = retry_after(response.headers(), Timestamp::now());
+        let said = body(response, LARGEST_ANSWER).await.unwrap_or_default();
+        let said = wire::message(&said).map_or_else(|| said.to_vec(), String::into_bytes);
+        let answer = format!("{status} {}", answer::shown(&said, &Credential::Anonymous));
+        let (host, answer) = (self.host(), answer.trim_end().to_owned());
+        match status {
             404 | 405 | 501 => Err(Error::NoFulcio { address: self.base.to_string(), answer }),
-            _ => Err(Error::Unavailable { host, answer, retry_after: None }),
+            _ => Err(Error::Unavailable { host, answer, retry_after }),
         }
     }
 

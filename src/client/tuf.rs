@@ -16,11 +16,13 @@ use sigstore_tuf::{Error, Repository};
 use url::Url;
 
 use super::http::{Clients, SetupError, Transport, admit, body};
+use crate::signature::trusted_root::repository::TARGETS;
 
 /// A mirror; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Mirror {
     base: Url,
+    targets: String,
     client: Client,
 }
 
@@ -29,8 +31,8 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Why a mirror cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum MirrorAddressError {
-    /// The setting is no address.
-    #[error("signers.x509.tuf.mirror.url cannot be used: {0}")]
+    /// It is no address.
+    #[error("the address of the TUF mirror cannot be used: {0}")]
     Address(&'static str),
     /// HTTP cannot be set up.
     #[error("cannot reach the TUF mirror")]
@@ -54,7 +56,13 @@ impl Mirror {
         let folder = format!("{}/", base.path().trim_end_matches('/'));
         base.set_path(&folder);
         let client = clients.of(transport).map_err(MirrorAddressError::Setup)?;
-        Ok(Self { base, client })
+        Ok(Self { base, targets: TARGETS.to_owned(), client })
+    }
+
+    /// The same with its targets under another folder.
+    #[must_use]
+    pub fn with_targets(self, folder: &str) -> Self {
+        Self { targets: folder.trim_matches('/').to_owned(), ..self }
     }
 
     /// What is at `path` under the base, at most `limit` bytes; `None` when it is not there.
@@ -86,7 +94,7 @@ impl Repository for Mirror {
     }
 
     fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
-        Box::pin(async move { self.get(&format!("targets/{path}"), max_length).await })
+        Box::pin(async move { self.get(&format!("{}/{path}", self.targets), max_length).await })
     }
 }
 
@@ -110,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_the_key_and_without_its_password() {
+    fn what_is_no_address_is_refused_without_its_password() {
         for address in
             ["tuf.test", "ftp://tuf.test/", "https://user:canary@tuf.test/", "http://169.254.169.254/"]
         {
             let error = mirror(address).unwrap_err().to_string();
-            assert!(error.starts_with("signers.x509.tuf.mirror.url cannot be used"), "{error}");
+            assert!(error.starts_with("the address of the TUF mirror cannot be used"), "{error}");
             assert!(!error.contains("canary"), "{error}");
         }
     }

@@ -79,6 +79,7 @@ impl Default for Fulcio {
             tuf_mirror_url: "https://tuf-repo-cdn.sigstore.dev".into(),
             tuf_root: None,
             tuf_cache: None,
+            tuf_signing_config: false,
         }
     }
 }

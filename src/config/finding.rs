@@ -60,6 +60,12 @@ pub enum Problem {
     /// A good value that nothing reads, given the others.
     #[error("the key has no effect here")]
     NoEffect,
+    /// Certificates end after ten minutes, and nobody says when they were used.
+    #[error(
+        "without a log and without timestamps nobody can verify a signature after its certificate has expired, ten \
+         minutes later"
+    )]
+    Unproven,
 }
 
 impl Problem {
@@ -69,6 +75,7 @@ impl Problem {
             Self::UnknownKey => "UnknownKey",
             Self::NotInThisBuild => "NotInThisBuild",
             Self::NoEffect => "NoEffect",
+            Self::Unproven => "Unproven",
             _ => "InvalidValue",
         }
     }

@@ -142,6 +142,8 @@ pub(super) static SECTIONS: &[Section] = &[
             "File with the mirror's first `root.json`; without it the mirror is believed its own, once."),
         Key::own("signers.x509.tuf.cache", &Any(|c| &mut c.signers.fulcio.tuf_cache),
             "Directory in which the mirror's files are kept; `$TUF_ROOT` when empty, and in memory without that."),
+        Key::own("signers.x509.tuf.signing-config", &Any(|c| &mut c.signers.fulcio.tuf_signing_config),
+            "The mirror's `signing_config.v0.2.json` names Fulcio, logs and timestamp authorities; keys that are set win."),
         Key::own("signers.x509.trusted-root", &Any(|c| &mut c.signers.fulcio.trusted_root),
             "File `trusted_root.json`: who is trusted to issue certificates, log signatures and sign timestamps."),
         Key::own("signers.x509.fulcio.certificate-reuse", &Any(|c| &mut c.signers.fulcio.certificate_reuse),

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::finding::{Finding, Problem, Refusal, nearest};
-use super::{Config, ControllerCredentials, key};
+use super::{Config, ControllerCredentials, Upload, key};
 
 /// What a ConfigMap says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub(super) fn parse(data: &BTreeMap<String, String>) -> Parsed {
     // Last, since they tell what is in effect instead.
     warnings.extend(strangers.into_iter().map(|name| unknown(name, &mut config)));
     warnings.extend(unread(&config));
+    warnings.extend(unproven(&config));
     Parsed { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, warnings }
 }
 
@@ -72,11 +73,23 @@ fn unread(config: &Config) -> Option<Finding> {
     })
 }
 
+/// Certificates without a proof of the time of signing (Chains specification §7). A SigningConfig may name one, which is
+/// seen when it is read.
+fn unproven(config: &Config) -> Option<Finding> {
+    let fulcio = &config.signers.fulcio;
+    let named = config.transparency.signing_config.is_some() || fulcio.tuf_signing_config;
+    let proven = named || config.transparency.upload != Upload::Off || config.timestamp_url.is_some();
+    (fulcio.enabled && !proven).then(|| {
+        Refusal::new(Problem::Unproven, "set transparency.enabled or timestamp.url")
+            .of("signers.x509.fulcio.enabled", None)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::{RunFormat, SignerKind, Storage, Upload};
+    use super::super::{RunFormat, SignerKind, Storage};
     use super::*;
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -140,6 +153,7 @@ mod tests {
         ("signers.x509.tuf.mirror.url", "https://tuf-repo-cdn.sigstore.dev", "https://tuf.example", Bad::None),
         ("signers.x509.tuf.root", "", "/etc/hallmark/root.json", Bad::None),
         ("signers.x509.tuf.cache", "", "/var/cache/hallmark", Bad::None),
+        ("signers.x509.tuf.signing-config", "false", "true", Warns("yes")),
         ("signers.x509.trusted-root", "", "/etc/hallmark/trusted_root.json", Bad::None),
         ("signers.x509.fulcio.certificate-reuse", "false", "true", Warns("10m")),
         ("signers.x509.fulcio.allow-http", "false", "true", Warns("YES")),
@@ -198,7 +212,9 @@ mod tests {
     #[test]
     fn every_key_takes_a_good_value_without_a_word() {
         for (name, _, good, _) in CASES {
-            let parsed = parse(&map(&[(name, good), ("registry.controller-credentials", "allowlist")]));
+            // What a few keys need beside them to mean something.
+            let beside = [("registry.controller-credentials", "allowlist"), ("transparency.enabled", "true")];
+            let parsed = parse(&map(&[&beside[..], &[(name, good)]].concat()));
             let mut config = parse(&map(&[(name, good)])).config.unwrap();
             assert_eq!(key::named(name).unwrap().field.text(&mut config), *good, "{name}");
             assert_eq!(lines(&parsed.warnings), Vec::<String>::new(), "{name}");
@@ -314,6 +330,23 @@ mod tests {
         let allow = ("registry.controller-credentials.allow", "a=b.example/c");
         assert_eq!(parse(&map(&[allow])).warnings[0].problem, Problem::NoEffect);
         assert_eq!(parse(&map(&[allow, ("registry.controller-credentials", "allowlist")])).warnings, []);
+    }
+
+    #[test]
+    fn certificates_without_a_log_or_a_timestamp_are_reported_unless_a_signing_config_may_name_one() {
+        let fulcio = ("signers.x509.fulcio.enabled", "true");
+        let told = parse(&map(&[fulcio])).warnings;
+        assert_eq!((told.len(), &told[0].problem), (1, &Problem::Unproven));
+        assert!(told[0].to_string().contains("set transparency.enabled or timestamp.url"), "{}", told[0]);
+        for proven in [
+            ("transparency.enabled", "true"),
+            ("timestamp.url", "https://tsa.test"),
+            ("transparency.signing-config", "/etc/signing.json"),
+            ("signers.x509.tuf.signing-config", "true"),
+        ] {
+            assert_eq!(parse(&map(&[fulcio, proven])).warnings, [], "{proven:?}");
+        }
+        assert_eq!(parse(&map(&[])).warnings, []);
     }
 
     #[test]

@@ -118,6 +118,7 @@ pub struct Signers {
 
 /// Settings of keyless signing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the ConfigMap, and says yes or no")]
 pub struct Fulcio {
     /// Sign with certificates instead of the key in the Secret.
     pub enabled: bool,
@@ -141,6 +142,8 @@ pub struct Fulcio {
     pub tuf_root: Option<PathBuf>,
     /// Directory in which what the mirror said is kept.
     pub tuf_cache: Option<PathBuf>,
+    /// The mirror names the services that sign, too.
+    pub tuf_signing_config: bool,
 }
 
 /// Settings of key management services.

@@ -1,5 +1,5 @@
-//! Identity tokens of Google Cloud: of the service account of the machine or pod, and of one that the process may
-//! impersonate (credentials specification §9.1).
+//! Identity tokens of Google Cloud: of the service account that `GOOGLE_APPLICATION_CREDENTIALS` has the key of, else of
+//! the machine or pod, and of one that the process may impersonate (credentials specification §9.1).
 //!
 //! Guarantees: the metadata server is asked by its address, and never through a proxy; what is impersonated with is what
 //! the clouds' own credentials are (`credential::cloud`): the file of `GOOGLE_APPLICATION_CREDENTIALS`, else the machine.
@@ -39,7 +39,7 @@ pub struct GoogleToken {
 }
 
 impl GoogleToken {
-    /// The tokens of the machine's own service account.
+    /// The tokens of the process's own service account: that of its key, else the machine's.
     pub fn of_machine(variables: Variables, web: Web) -> Self {
         Self { variables, account: None, web }
     }
@@ -54,13 +54,21 @@ impl GoogleToken {
         let failed = |error| service(provider, error);
         let variables = &self.variables.credentials;
         let Some(account) = &self.account else {
+            let of_file = google::identity_token(variables, &self.web, audience, Timestamp::now()).await;
+            if let Some(token) = of_file.map_err(|error| unusable(provider, error))? {
+                return Ok(token);
+            }
             let endpoint = google::metadata_server(variables).map_err(|error| unusable(provider, error))?;
             return identity::of_machine(&self.web, &endpoint, audience).await.map_err(failed);
         };
         let own = google::access_token(variables, &self.web, Timestamp::now()).await;
         let own = own.map_err(|error| unusable(provider, error))?;
         let endpoint = self.variables.iam_endpoint.as_deref().unwrap_or(IAM);
-        let endpoint = address(provider, endpoint, "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS")?;
+        let mut endpoint = address(provider, endpoint, "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAMCREDENTIALS")?;
+        endpoint.set_path("/v1/projects/-/serviceAccounts/");
+        if let Ok(mut path) = endpoint.path_segments_mut() {
+            path.pop_if_empty().push(&format!("{account}:generateIdToken"));
+        }
         identity::of_impersonated(&self.web, &endpoint, account, &own, audience).await.map_err(failed)
     }
 }

@@ -73,9 +73,7 @@ pub fn select(
 ) -> Result<Arc<dyn TokenSource>, Error> {
     let choice = choose(configured, file.is_some(), |provider| match provider {
         // Whoever names it says that it is there.
-        Provider::Google if configured == Some(provider) => {
-            Presence::There("the Google metadata server".to_owned())
-        }
+        Provider::Google if configured == Some(provider) => Presence::There(google_place(surroundings)),
         provider => presence(provider, file, surroundings),
     })?;
     tracing::info!(provider = %choice.provider, "identity tokens come from {}", choice.reason);
@@ -152,13 +150,19 @@ fn presence(provider: Provider, file: Option<&Path>, surroundings: &Surroundings
         }
         Provider::Google => {
             let there = surroundings.on_google || surroundings.google.credentials.metadata_host.is_some();
-            there_if(
-                there.then(|| "the Google metadata server".to_owned()),
-                "this is no machine of Google Cloud",
-            )
+            there_if(there.then(|| google_place(surroundings)), "this is no machine of Google Cloud")
         }
         Provider::GoogleImpersonate => there_if(surroundings.google.account.clone(), NO_ACCOUNT),
     }
+}
+
+/// A file is taken before the machine, as Google's own libraries do.
+fn google_place(surroundings: &Surroundings) -> String {
+    let file = surroundings.google.credentials.credentials.as_ref();
+    file.map_or_else(
+        || "the Google metadata server".to_owned(),
+        |file| format!("{}, which GOOGLE_APPLICATION_CREDENTIALS names", file.display()),
+    )
 }
 
 /// Where the Workload API is: where somebody says, else where it usually is mounted.

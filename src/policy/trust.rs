@@ -9,6 +9,7 @@ use super::authority::{Key, Keyless, Root, SecretName, Signed, Signer, TrustRoot
 use super::evaluation::Obstacle;
 use super::finding::Finding;
 use super::identity::Identity;
+use crate::error::Diagnose;
 use crate::signature::public_key::PublicKey;
 use crate::signature::trusted_root::TrustedRoot;
 use crate::signature::verification::Demands;
@@ -18,14 +19,26 @@ use crate::signature::verification::Demands;
 pub struct Trust {
     /// Whose certificates count where a policy does not say it.
     pub root: Option<Arc<TrustedRoot>>,
-    /// `TrustRoot` objects by name; one with mistakes has them in place of a root.
-    pub roots: BTreeMap<String, Result<Arc<TrustedRoot>, Vec<Finding>>>,
+    /// `TrustRoot` objects by name; one that cannot be used has the reason in place of a root.
+    pub roots: BTreeMap<String, NamedRoot>,
     /// Texts of the Secrets that policies name: public keys and authorities, by name.
     pub secrets: BTreeMap<String, Vec<String>>,
     /// Secrets with credentials that policies name and that are missing: by name, where they were looked for.
     pub missing_pull_secrets: BTreeMap<String, Vec<String>>,
     /// A certificate counts while it is valid, without any proof of the time of signing.
     pub without_proof_of_time: bool,
+}
+
+/// The root of a `TrustRoot`, or why there is none.
+pub type NamedRoot = Result<Arc<TrustedRoot>, NoRoot>;
+
+/// Why a `TrustRoot` has no root.
+#[derive(Debug, Clone)]
+pub enum NoRoot {
+    /// It has mistakes.
+    Mistakes(Vec<Finding>),
+    /// Its repository is away, or does not hold.
+    Repository(Arc<dyn Diagnose + Send + Sync>),
 }
 
 /// Whose signature counts, and what must prove it.
@@ -137,7 +150,7 @@ impl Trust {
 
     fn named(&self, TrustRootName(name): &TrustRootName) -> Result<Arc<TrustedRoot>, Obstacle> {
         let found = self.roots.get(name).ok_or_else(|| Obstacle::NoNamedRoot(name.clone()))?;
-        found.clone().map_err(|findings| Obstacle::NamedRoot(name.clone(), findings))
+        found.clone().map_err(|reason| Obstacle::NamedRoot(name.clone(), reason))
     }
 
     fn configured(&self, of: &str) -> Result<Arc<TrustedRoot>, Obstacle> {

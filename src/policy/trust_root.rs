@@ -1,5 +1,6 @@
 //! `TrustRoot` (`policy.sigstore.dev/v1alpha1`): certificate authorities, logs and timestamp authorities under a name that
-//! policies refer to as `trustRootRef`. The fields are those of policy-controller. Pure.
+//! policies refer to as `trustRootRef`, written out or as a TUF repository that has them. The fields are those of
+//! policy-controller. Pure: a repository is followed by [`super::repositories`].
 //!
 //! # Guarantees
 //!
@@ -7,12 +8,17 @@
 //!   said with its path.
 //! - Nobody in it is limited in time beyond the own time of certificates: the object has no fields for that.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
+use url::Url;
 
 use super::field::{Field, Fields};
 use super::finding::{Notes, Problem};
+use crate::signature::trusted_root::archive::{Archive, ArchiveError};
+use crate::signature::trusted_root::repository::{Place, Repository, TARGET, TARGETS};
 use crate::signature::trusted_root::{KnownLog, TrustedRoot};
 
 /// The name of the kind in URLs.
@@ -24,9 +30,18 @@ pub struct TrustRootObject {
     /// Its name.
     pub name: String,
     /// Whom it trusts, when there is no error.
-    pub root: Option<TrustedRoot>,
+    pub content: Option<Content>,
     /// Errors.
     pub notes: Notes,
+}
+
+/// Whom it trusts.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Written in the object.
+    Keys(Arc<TrustedRoot>),
+    /// In a TUF repository, which the object names or holds.
+    Repository(Repository),
 }
 
 const VERSIONS: &[(&str, ())] = &[("policy.sigstore.dev/v1alpha1", ())];
@@ -45,12 +60,12 @@ impl TrustRootObject {
         if name.is_empty() {
             notes.error("metadata.name", Problem::Missing);
         }
-        let root = read(document, &mut notes).filter(|_| notes.errors.is_empty());
-        Self { name: name.to_owned(), root, notes }
+        let content = read(document, &mut notes).filter(|_| notes.errors.is_empty());
+        Self { name: name.to_owned(), content, notes }
     }
 }
 
-fn read(document: &Value, notes: &mut Notes) -> Option<TrustedRoot> {
+fn read(document: &Value, notes: &mut Notes) -> Option<Content> {
     let known = ["apiVersion", "kind", "metadata", "spec", "status"];
     let fields = Field::root("", document).fields(&known, notes)?;
     if let Some(version) = fields.require("apiVersion", notes) {
@@ -65,14 +80,78 @@ fn read(document: &Value, notes: &mut Notes) -> Option<TrustedRoot> {
         notes.error("spec", Problem::ExactlyOne("sigstoreKeys, remote and repository"));
         return None;
     }
-    for name in ["remote", "repository"] {
-        if let Some(field) = spec.get(name) {
-            let what = "TUF repositories are not read in this build; write what they hold as sigstoreKeys";
-            notes.error(&field.path, Problem::Unsupported(what));
-        }
+    if let Some(field) = spec.get("remote") {
+        return remote(&field.fields(&["root", "mirror", "targets", "trustedRootTarget"], notes)?, notes);
+    }
+    if let Some(field) = spec.get("repository") {
+        return archive(&field.fields(&["root", "mirrorFS", "targets", "trustedRootTarget"], notes)?, notes);
     }
     let known = ["certificateAuthorities", "tLogs", "ctLogs", "timestampAuthorities"];
-    keys(&spec.get("sigstoreKeys")?.fields(&known, notes)?, notes)
+    let root = keys(&spec.get("sigstoreKeys")?.fields(&known, notes)?, notes)?;
+    Some(Content::Keys(Arc::new(root)))
+}
+
+/// A repository that is served.
+fn remote(fields: &Fields<'_>, notes: &mut Notes) -> Option<Content> {
+    let (root, targets, target) = common(fields, notes);
+    let field = fields.require("mirror", notes)?;
+    let address = field.text(notes)?.to_owned();
+    let is_address = Url::parse(&address).is_ok_and(|url| {
+        matches!(url.scheme(), "https" | "http") && url.username().is_empty() && url.password().is_none()
+    });
+    if !is_address {
+        notes.error(&field.path, Problem::Type("an address with https or http, without a password"));
+        return None;
+    }
+    Some(Content::Repository(Repository { root: root?, target, place: Place::Mirror { address, targets } }))
+}
+
+/// A repository that the object holds.
+fn archive(fields: &Fields<'_>, notes: &mut Notes) -> Option<Content> {
+    let (root, targets, target) = common(fields, notes);
+    let field = fields.require("mirrorFS", notes)?;
+    let content = bytes(&field, notes)?;
+    match Archive::read(&content, &targets) {
+        Ok(archive) => {
+            let place = Place::Archive(Arc::new(archive));
+            Some(Content::Repository(Repository { root: root?, target, place }))
+        }
+        Err(error) => {
+            let wanted = match error {
+                ArchiveError::Malformed(_) => "a tar.gz of a TUF repository, in base64",
+                ArchiveError::TooLarge => "of at most 1,024 files and 8 MiB, unpacked",
+            };
+            notes.error(&field.path, Problem::Type(wanted));
+            None
+        }
+    }
+}
+
+/// The first root, the folder of the targets, and the target that is the trust root.
+fn common(fields: &Fields<'_>, notes: &mut Notes) -> (Option<Vec<u8>>, String, String) {
+    let root = fields.require("root", notes).and_then(|field| {
+        let root = bytes(&field, notes)?;
+        let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&root).is_ok();
+        if !is_json {
+            notes.error(&field.path, Problem::Type("a root.json, in base64"));
+        }
+        is_json.then_some(root)
+    });
+    // Empty and missing are the same to policy-controller.
+    let mut text = |name, usual: &str| {
+        let text = fields.get(name).and_then(|field| field.maybe_empty_text(notes));
+        text.filter(|text| !text.is_empty()).unwrap_or_else(|| usual.to_owned())
+    };
+    let (targets, target) = (text("targets", TARGETS), text("trustedRootTarget", TARGET));
+    (root, targets, target)
+}
+
+fn bytes(field: &Field<'_>, notes: &mut Notes) -> Option<Vec<u8>> {
+    let decoded = BASE64_STANDARD.decode(field.text(notes)?).ok();
+    if decoded.is_none() {
+        notes.error(&field.path, Problem::Type("base64"));
+    }
+    decoded
 }
 
 fn keys(fields: &Fields<'_>, notes: &mut Notes) -> Option<TrustedRoot> {
@@ -191,7 +270,7 @@ pub(crate) mod tests {
 
     fn errors(document: &Value) -> Vec<String> {
         let read = TrustRootObject::read(document);
-        assert!(read.root.is_none());
+        assert!(read.content.is_none());
         read.notes.errors.iter().map(ToString::to_string).collect()
     }
 
@@ -202,7 +281,7 @@ pub(crate) mod tests {
             &MadeLog::v1("https://rekor.test").key_pem(),
         )));
         assert_eq!(read.notes.errors, []);
-        let root = read.root.unwrap();
+        let Some(Content::Keys(root)) = read.content else { panic!("keys") };
         assert_eq!((read.name.as_str(), root.authorities().len(), root.logs().len()), ("ours", 1, 1));
         assert_eq!((root.certificate_logs().len(), root.knows_timestamps()), (1, true));
         assert_eq!(root.logs()[0].url(), "https://rekor.test");
@@ -240,13 +319,71 @@ pub(crate) mod tests {
         assert!(told[0].starts_with("spec.sigstoreKeys.tLogs[1].publicKey:"), "{told:?}");
     }
 
+    fn with(kind: &str, fields: Value) -> Value {
+        let mut document = object(&json!(null));
+        document["spec"][kind] = fields;
+        document
+    }
+
     #[test]
-    fn repositories_are_refused_by_name_and_so_is_more_than_one_kind() {
-        let mut remote = object(&json!(null));
-        remote["spec"]["remote"] = json!({"root": "e30=", "mirror": "https://tuf.test"});
-        let told = errors(&remote);
-        assert!(told[0].starts_with("spec.remote: UnsupportedField: TUF repositories"), "{told:?}");
-        remote["spec"]["repository"] = json!({});
-        assert_eq!(errors(&remote), ["spec: exactly one of sigstoreKeys, remote and repository must be set"]);
+    fn a_repository_is_read_with_the_names_that_it_has_unless_others_are_given() {
+        let root = encoded("{}");
+        let mirror = "https://tuf.test/mirror";
+        let read =
+            TrustRootObject::read(&with("remote", json!({"root": root, "mirror": mirror, "targets": ""})));
+        let Some(Content::Repository(repository)) = read.content else { panic!("{:?}", read.notes) };
+        let usual = Place::Mirror { address: mirror.into(), targets: "targets".into() };
+        assert_eq!(repository, Repository { root: b"{}".into(), target: TARGET.into(), place: usual });
+        let named = json!({"root": root, "mirror": mirror, "targets": "t", "trustedRootTarget": "ours.json"});
+        let Some(Content::Repository(repository)) = TrustRootObject::read(&with("remote", named)).content
+        else {
+            panic!("it is a repository")
+        };
+        let named = Place::Mirror { address: mirror.into(), targets: "t".into() };
+        assert_eq!((repository.target.as_str(), repository.place), ("ours.json", named));
+    }
+
+    #[test]
+    fn a_repository_with_mistakes_is_told_with_their_path_and_so_is_more_than_one_kind() {
+        for (kind, fields, said) in [
+            (
+                "remote",
+                json!({"root": "e30=", "mirror": "tuf.test"}),
+                "spec.remote.mirror: must be an address",
+            ),
+            (
+                "remote",
+                json!({"root": "e30=", "mirror": "https://a:canary@tuf.test"}),
+                "spec.remote.mirror: must be an",
+            ),
+            (
+                "remote",
+                json!({"root": "!", "mirror": "https://tuf.test"}),
+                "spec.remote.root: must be base64",
+            ),
+            (
+                "remote",
+                json!({"root": "bm8=", "mirror": "https://tuf.test"}),
+                "spec.remote.root: must be a root.json",
+            ),
+            ("remote", json!({"mirror": "https://tuf.test"}), "spec.remote.root: missing"),
+            (
+                "remote",
+                json!({"root": "e30=", "mirror": "https://tuf.test", "mirrorFS": ""}),
+                "spec.remote.mirrorFS: unknown",
+            ),
+            ("repository", json!({"root": "e30="}), "spec.repository.mirrorFS: missing"),
+            (
+                "repository",
+                json!({"root": "e30=", "mirrorFS": "bm8="}),
+                "spec.repository.mirrorFS: must be a tar.gz",
+            ),
+        ] {
+            let told = errors(&with(kind, fields));
+            assert!(told[0].starts_with(said) && !told[0].contains("canary"), "{told:?}");
+        }
+        let mut both = with("remote", json!({}));
+        both["spec"]["repository"] = json!({});
+        assert_eq!(errors(&both), ["spec: exactly one of sigstoreKeys, remote and repository must be set"]);
     }
 }

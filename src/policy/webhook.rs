@@ -101,6 +101,7 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         namespace: options.namespace.clone(),
         config_map: options.config_map,
         trusted_root: options.trusted_root,
+        registries: Arc::clone(&options.registries),
     };
     let (follower, current) = Follower::new(client.clone(), sources);
     let places = Places {

@@ -185,7 +185,8 @@ impl Bundle {
     }
 
     /// What it holds, seen as a signature over `message` where it holds no envelope, and by `key` where it holds no
-    /// certificate. `None` when the one or the other is missing.
+    /// certificate. `None` when the one or the other is missing, or when the bundle says by its digest that it is about
+    /// another message.
     pub fn signature<'a>(
         &'a self,
         message: Option<&'a [u8]>,
@@ -193,7 +194,12 @@ impl Bundle {
     ) -> Option<Signature<'a>> {
         let covered = match &self.content {
             Content::Envelope { payload_type, payload } => Covered::Envelope { payload_type, payload },
-            Content::Message { .. } => Covered::Payload(message?),
+            Content::Message { digest } => {
+                let is_it = |message: &&[u8]| {
+                    digest.as_ref().is_none_or(|digest| Digest::of(message).as_bytes()[..] == digest[..])
+                };
+                Covered::Payload(message.filter(is_it)?)
+            }
         };
         let by = match &self.by {
             Material::Certificate(certificate) => SignedBy::Certificate(certificate),

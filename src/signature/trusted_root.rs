@@ -11,12 +11,14 @@
 //!
 //! Where the text comes from (a file, a mirror) and whether it is fresh is for others to say.
 
+pub mod archive;
 mod authority;
 pub mod file;
 mod known_log;
 pub mod mirror;
 mod parts;
 mod pem;
+pub mod repository;
 
 use sigstore_trust_root as wire;
 use sigstore_types::{DerCertificate, TimeRange, TsaAuthority};

@@ -32,7 +32,7 @@ pub struct Arguments {
     /// How many signed runs are in the cluster for the rows that say so.
     #[arg(long, value_name = "NUMBER")]
     signed: Option<usize>,
-    /// Measures only these situations, Hallmark alone; may be given more than once.
+    /// Measures only these situations, Hallmark alone but for the keyless ones; may be given more than once.
     #[arg(long, value_name = "NAME")]
     pub row: Vec<Situation>,
     /// How often each program is measured.
@@ -59,6 +59,17 @@ pub enum Situation {
     Growth,
     /// 50,000 signed runs of 10 KiB, then 10,000 of 50 KiB.
     Crowd,
+    /// Certificates of a real Fulcio, beside Chains.
+    Keyless,
+    /// The same with a log: Rekor v1 beside Chains; Rekor v2 with timestamps.
+    KeylessLogged,
+}
+
+impl Situation {
+    /// Whether Chains is measured too.
+    pub fn is_compared(self) -> bool {
+        matches!(self, Self::Keyless | Self::KeylessLogged)
+    }
 }
 
 /// How much of everything.

@@ -53,6 +53,9 @@ async fn main() {
         }
         return report(&figures, &arguments);
     }
+    if arguments.row.iter().any(|situation| situation.is_compared()) {
+        support::Cluster::sign_by_rsa();
+    }
     let world = World::start(arguments.delay()).await;
     let programs = programs(&arguments);
     let mut bench = Bench { world: &world, scale: arguments.scale(), figures: Figures::default() };
@@ -60,6 +63,10 @@ async fn main() {
         let hallmark = Program::Hallmark(arguments.hallmark.clone());
         for situation in &arguments.row {
             eprintln!("{situation:?}");
+            if situation.is_compared() {
+                rows::compare(&mut bench, &programs, *situation, arguments.rounds()).await;
+                continue;
+            }
             rows::measure(&mut bench, &hallmark, *situation, arguments.soak()).await;
         }
         return report(&bench.figures, &arguments);

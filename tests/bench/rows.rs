@@ -2,8 +2,10 @@
 //! Each starts from a namespace of its own and leaves no process behind.
 
 mod backlog;
+mod counted;
 mod crowd;
 mod growth;
+mod keyless;
 mod replicas;
 mod silent;
 mod soak;
@@ -26,5 +28,14 @@ pub async fn measure(bench: &mut Bench<'_>, program: &Program, situation: Situat
         Situation::Soak => soak::measure(bench, program, soak).await,
         Situation::Growth => growth::measure(bench, program).await,
         Situation::Crowd => crowd::measure(bench, program).await,
+        Situation::Keyless | Situation::KeylessLogged => unreachable!("they are compared"),
+    }
+}
+
+/// Measures one situation in which the programs are compared, so many times.
+pub async fn compare(bench: &mut Bench<'_>, programs: &[Program], situation: Situation, rounds: usize) {
+    match situation {
+        Situation::Keyless => keyless::alone(bench, programs, rounds).await,
+        _ => keyless::logged(bench, programs, rounds).await,
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::clouds::Clouds;
+use super::support::{Finished, run};
 
 const GAR: &str = "europe-west1-docker.pkg.dev";
 const POOL: &str = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/k8s";
@@ -105,4 +106,48 @@ async fn each_refusal_is_told_with_the_clouds_own_words_and_a_remedy() {
     let (code, detail) = clouds.identity(&nobody, None).problem(GAR).await;
     assert_eq!(code, "CloudUnavailable");
     assert!(detail.contains("GOOGLE_APPLICATION_CREDENTIALS is not set"), "{detail}");
+}
+
+/// `hallmark identity` by what a file of Google holds.
+async fn identity(clouds: &Clouds, surroundings: &Surroundings) -> Finished {
+    let credentials = surroundings.google.credentials.as_ref().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hallmark"));
+    command.args(["identity", "--provider", "google-workload-identity", "--registry-config"]);
+    command.arg(clouds.registries()).env_clear().env("GOOGLE_APPLICATION_CREDENTIALS", credentials);
+    run(command).await
+}
+
+#[tokio::test]
+async fn the_key_of_a_service_account_and_whom_a_federated_identity_impersonates_have_identity_tokens() {
+    let Some(clouds) = Clouds::start() else { return };
+    // One after the other: both are the same file.
+    for is_key in [true, false] {
+        let (surroundings, account) = if is_key {
+            (key(&clouds).await, "push@project.iam.gserviceaccount.com")
+        } else {
+            (federated(&clouds, "push@project.iam").await, "push@project.iam")
+        };
+        let finished = identity(&clouds, &surroundings).await.succeeded();
+        let said = ["provider     google-workload-identity", "issuer       https://accounts.google.com"];
+        let who = format!("identity     {account}");
+        for line in [said[0], said[1], "audience     sigstore", &who] {
+            assert!(finished.stdout.lines().any(|one| one == line), "no {line:?} in {}", finished.stdout);
+        }
+    }
+}
+
+#[tokio::test]
+async fn identity_tokens_that_google_refuses_are_told_with_its_words_and_whose_file_can_have_none() {
+    let Some(clouds) = Clouds::start() else { return };
+    let refused = identity(&clouds, &federated(&clouds, "none@project.iam").await).await.failed();
+    assert!(refused.stderr.contains("iam.serviceAccounts.getOpenIdToken"), "{}", refused.stderr);
+    let person = json!({"type": "authorized_user", "client_id": "c", "client_secret": "canary-client", "refresh_token": "canary-refresh"});
+    let person = identity(&clouds, &document(&clouds, &person)).await.failed();
+    assert!(person.stderr.contains("its file is of no service account"), "{}", person.stderr);
+    clouds.control(json!({"tamper": "body"})).await;
+    let tampered = identity(&clouds, &key(&clouds).await).await.failed();
+    assert!(tampered.stderr.contains("400 invalid_grant"), "{}", tampered.stderr);
+    for finished in [refused, person, tampered] {
+        assert!(!finished.stderr.contains("canary"), "{}", finished.stderr);
+    }
 }

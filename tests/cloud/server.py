@@ -189,12 +189,26 @@ def granted(request, whose, **shape):
     return json.dumps(shape or {"access_token": token, "expires_in": STATE["ttl"], "token_type": "Bearer"}), "application/json"
 
 
+def id_token(account, audience):
+    now = int(time.time())
+    claims = {"iss": "https://accounts.google.com", "sub": "1234", "email": account, "email_verified": True,
+              "aud": audience, "iat": now, "exp": now + 3600}
+    return jwt.encode(claims, ISSUER_KEY, algorithm="RS256")
+
+
 def google(request):
     path, body = request.path, request.body
     if path.startswith("/computeMetadata/"):
         if request.headers.get("metadata-flavor") != "Google":
             raise Refused(403, "Missing Metadata-Flavor:Google header.", "text/plain")
         return granted(request, "machine")
+    if path.endswith(":generateIdToken"):
+        account, asked = path.split("/")[-1].split(":")[0], json.loads(body)
+        if request.headers.get("authorization") not in FEDERATED or account != "push@project.iam":
+            raise Refused(403, json.dumps({"error": {"code": 403, "status": "PERMISSION_DENIED",
+                                                     "message": "Permission 'iam.serviceAccounts.getOpenIdToken' denied"}}))
+        assert set(asked) == {"audience", "includeEmail"} and asked["includeEmail"] is True
+        return granted(request, account, token=id_token(account, asked["audience"]))
     if path.endswith(":generateAccessToken"):
         account, asked = path.split("/")[-1].split(":")[0], json.loads(body)
         if request.headers.get("authorization") not in FEDERATED:
@@ -233,6 +247,8 @@ def google(request):
                             options={"require": ["exp", "iat", "iss"]})
     except (jwt.PyJWTError, KeyError):
         raise invalid("Invalid JWT Signature.")
+    if "target_audience" in claims and "scope" not in claims and claims["exp"] - claims["iat"] <= 3600:
+        return granted(request, claims["iss"], id_token=id_token(claims["iss"], claims["target_audience"]))
     if claims["exp"] - claims["iat"] > 3600 or claims["scope"] != "https://www.googleapis.com/auth/cloud-platform":
         raise invalid("Invalid JWT: Token must be a short-lived token")
     return granted(request, claims["iss"])

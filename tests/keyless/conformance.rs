@@ -41,7 +41,8 @@ impl Case {
             .unwrap_or_else(|| std::fs::read(self.0.parent().unwrap().join("a.txt")).unwrap());
         let key = self.read("key.pub").map(|pem| PublicKey::from_pem(&String::from_utf8_lossy(&pem)));
         let key = key.map(|key| key.ok_or("its key is of no kind that is known here")).transpose()?;
-        let signature = bundle.signature(Some(&artifact), key.as_ref()).ok_or("it needs a key")?;
+        let signature = bundle.signature(Some(&artifact), key.as_ref());
+        let signature = signature.ok_or("it needs a key, or is about another artifact")?;
         if let Covered::Envelope { payload, .. } = signature.covered {
             let statement: serde_json::Value =
                 serde_json::from_slice(payload).map_err(|error| said(&error))?;

@@ -16,8 +16,12 @@
 #[path = "../core/agent.rs"]
 mod agent;
 mod conformance;
+mod faults;
+mod logs;
+mod refused;
 #[path = "../core/release.rs"]
 mod release;
+mod services;
 mod signing;
 #[path = "../support/lib.rs"]
 mod support;

@@ -1,31 +1,33 @@
 //! Signing without a key: tokens of the real kube-apiserver, certificates of a real Fulcio, cosign as the judge.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use kube::api::{Patch, PatchParams};
+use base64::Engine as _;
+use k8s_openapi::api::core::v1::Event;
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, SOON, repository};
 use crate::anybody_may_read_the_keys_of_the_issuer;
 use crate::support::{
     Access, Completion, Cosign, Crane, Door, Finished, Fulcio, Hallmark, Identity, Layout, OfflineCosign,
-    Passage, PlainRegistry, PushedImage, RekorTiles, RekorV1, TimestampServer, TufRepository, eventually,
+    PlainRegistry, Pod, PushedImage, RekorTiles, TimestampServer, eventually,
 };
 
-const NAME: &str = "https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/tekton-chains-controller";
+pub const NAME: &str =
+    "https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/tekton-chains-controller";
 
 /// An agent that signs in the name of its service account.
-struct Keyless {
-    agent: Agent,
-    fulcio: Fulcio,
-    door: Door,
-    registry: PlainRegistry,
+pub struct Keyless {
+    pub agent: Agent,
+    pub fulcio: Fulcio,
+    pub door: Door,
+    pub registry: PlainRegistry,
     token: tempfile::TempDir,
 }
 
 impl Keyless {
-    async fn prepare(prefix: &str, more: &[(&str, &str)]) -> Self {
+    pub async fn prepare(prefix: &str, more: &[(&str, &str)]) -> Self {
         let registry = PlainRegistry::start().await;
         let agent = Agent::prepare(prefix, &registry.access(), &[]).await;
         anybody_may_read_the_keys_of_the_issuer(agent.cluster).await;
@@ -40,7 +42,7 @@ impl Keyless {
         keyless
     }
 
-    async fn configure(&self, more: &[(&str, &str)]) {
+    pub async fn configure(&self, more: &[(&str, &str)]) {
         let file = self.token_file();
         let mut config = vec![
             ("artifacts.taskrun.storage", "oci,tekton"),
@@ -52,7 +54,7 @@ impl Keyless {
         self.agent.configure(&config).await;
     }
 
-    fn token_file(&self) -> String {
+    pub fn token_file(&self) -> String {
         self.token.path().join("token").to_str().unwrap().to_owned()
     }
 
@@ -62,17 +64,17 @@ impl Keyless {
         std::fs::write(self.token_file(), token).unwrap();
     }
 
-    fn access(&self) -> Access {
+    pub fn access(&self) -> Access {
         self.registry.access()
     }
 
-    async fn build(&self, name: &str) -> PushedImage {
+    pub async fn build(&self, name: &str) -> PushedImage {
         let image = Crane::new(&self.access()).push_random_image(name).await;
         self.agent.build(name, &self.access(), &image).await;
         image
     }
 
-    async fn accepts(&self, name: &str, image: &PushedImage) -> bool {
+    pub async fn accepts(&self, name: &str, image: &PushedImage) -> bool {
         let (cosign, issuer) = (Cosign::new(&self.access()), self.agent.cluster.issuer());
         let who = Identity { root: &self.fulcio.root, name, issuer: &issuer };
         let image = image.by_digest();
@@ -90,7 +92,7 @@ impl Keyless {
         runs.patch(run, &PatchParams::default(), &Patch::Merge(nothing)).await.unwrap();
     }
 
-    async fn waits_because(&self, run: &str, texts: &[&str]) {
+    pub async fn waits_because(&self, run: &str, texts: &[&str]) {
         let told = async || {
             let annotations = self.agent.annotations(run).await;
             assert_eq!(annotations.get("chains.tekton.dev/signed"), None);
@@ -116,6 +118,56 @@ async fn what_the_agent_signs_in_the_name_of_its_service_account_cosign_accepts(
     let token = std::fs::read_to_string(keyless.token_file()).unwrap();
     let signature = token.rsplit('.').next().unwrap().to_owned();
     assert!(!hallmark.terminate().1.concat().contains(&signature), "the token is printed nowhere");
+}
+
+#[tokio::test]
+async fn a_token_that_the_api_server_makes_signs_once_the_role_of_the_documentation_allows_it() {
+    let keyless = Keyless::prepare("requested", &[]).await;
+    let address = keyless.door.url.clone();
+    keyless
+        .agent
+        .configure(&[
+            ("artifacts.taskrun.storage", "oci"),
+            ("signers.x509.fulcio.enabled", "true"),
+            ("signers.x509.fulcio.address", &address),
+            ("signers.x509.fulcio.provider", "kubernetes"),
+        ])
+        .await;
+    let cluster = keyless.agent.cluster;
+    let kubeconfig = cluster.service_account_kubeconfig("tekton-chains", "tekton-chains-controller").await;
+    let mut read: Value = serde_json::from_slice(&std::fs::read(&kubeconfig).unwrap()).unwrap();
+    let reached = read["clusters"][0]["cluster"].as_object_mut().unwrap();
+    reached.remove("certificate-authority");
+    let authority = base64::prelude::BASE64_STANDARD.encode(cluster.ca_pem());
+    reached.insert("certificate-authority-data".into(), authority.into());
+    std::fs::write(&kubeconfig, read.to_string()).unwrap();
+    // Who it is, it reads in the token that every pod has.
+    let (own, namespace) = (keyless.token_file(), keyless.agent.namespace.clone());
+    let mounts = [
+        (Path::new(&own), "/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        (&kubeconfig, "/kubeconfig"),
+        (keyless.agent.keys(), "/keys"),
+    ];
+    let pod = match Pod::start(&mounts).await {
+        Ok(pod) => pod,
+        Err(reason) => return println!("skipped: no mount namespace here: {reason}"),
+    };
+    let arguments = ["controller", "--namespace", &namespace, "--system-namespace", &namespace];
+    let places = ["--replica", "agent", "--kubeconfig", "/kubeconfig", "--signing-secrets", "/keys"];
+    let ports = ["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"];
+    let _hallmark = pod.start_hallmark(&[&arguments[..], &places, &ports].concat(), &[]);
+    let image = keyless.build("app").await;
+    keyless.waits_because("app", &["serviceaccounts/token"]).await;
+    assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/keyless.md")).unwrap();
+    let role = page
+        .split("```yaml\n")
+        .find_map(|part| part.split_once("```").filter(|(yaml, _)| yaml.contains("own-token")));
+    for object in serde_saphyr::from_multiple::<Value>(role.unwrap().0).unwrap() {
+        cluster.create(&object).await;
+    }
+    assert_eq!(keyless.agent.mark("app", 2 * SOON).await, "true");
+    assert!(keyless.accepts(NAME, &image).await);
 }
 
 #[tokio::test]
@@ -149,33 +201,6 @@ async fn runs_share_a_certificate_where_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn every_fault_of_fulcio_is_told_as_what_it_is_and_loses_nothing() {
-    let keyless = Keyless::prepare("faults", &[]).await;
-    let _hallmark = keyless.agent.start().await;
-    for (run, passage, texts) in [
-        ("shut", Passage::Shut, &["cannot reach Fulcio at 127.0.0.1"][..]),
-        ("broken", Passage::Answer(500, r#"{"message":"error communicating with CA backend"}"#), &["500"]),
-        ("throttled", Passage::Answer(429, "slow down"), &["429"]),
-        ("refused", Passage::Answer(400, NO_TOKEN), &["400", "sub system:serviceaccount:tekton-chains"]),
-    ] {
-        keyless.door.set(passage);
-        let image = keyless.build(run).await;
-        keyless.waits_because(run, texts).await;
-        assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0, "nothing without a certificate");
-        keyless.door.set(Passage::Open);
-        assert_eq!(keyless.agent.mark(run, 2 * SOON).await, "true");
-        assert!(keyless.accepts(NAME, &image).await);
-    }
-    keyless.door.set(Passage::Slow(Duration::from_secs(10)));
-    keyless.build("slow").await;
-    assert_eq!(keyless.agent.mark("slow", 2 * SOON).await, "true");
-}
-
-/// What Fulcio says of a token that it cannot verify.
-const NO_TOKEN: &str =
-    r#"{"code":3,"message":"There was an error processing the identity token","details":[]}"#;
-
-#[tokio::test]
 async fn a_token_for_somebody_else_is_never_sent_and_its_replacement_signs() {
     let keyless = Keyless::prepare("audience", &[]).await;
     keyless.mount("somebody-else").await;
@@ -188,15 +213,15 @@ async fn a_token_for_somebody_else_is_never_sent_and_its_replacement_signs() {
 }
 
 /// A log and a timestamp authority, and a trust root of both and of Fulcio.
-struct Witnesses {
-    rekor: RekorTiles,
-    timestamps: TimestampServer,
-    root: PathBuf,
+pub struct Witnesses {
+    pub rekor: RekorTiles,
+    pub timestamps: TimestampServer,
+    pub root: PathBuf,
     _cosign: OfflineCosign,
 }
 
 impl Witnesses {
-    async fn start(fulcio: &Fulcio) -> Self {
+    pub async fn start(fulcio: &Fulcio) -> Self {
         let (rekor, timestamps) = (RekorTiles::start().await, TimestampServer::start().await);
         let (cosign, from) = (OfflineCosign::new(), "start-time=2024-01-01T00:00:00Z");
         let (key, chain) = (rekor.key.display(), timestamps.chain.display());
@@ -209,8 +234,16 @@ impl Witnesses {
         Self { rekor, timestamps, root, _cosign: cosign }
     }
 
+    /// The key id of the log, as a trust root by cosign has it.
+    fn log_id(&self) -> String {
+        let root: Value = serde_json::from_slice(&std::fs::read(&self.root).unwrap()).unwrap();
+        let id =
+            base64::prelude::BASE64_STANDARD.decode(root["tlogs"][0]["logId"]["keyId"].as_str().unwrap());
+        hex::encode(id.unwrap())
+    }
+
     /// The settings that name them.
-    fn settings(&self) -> Vec<(&str, &str)> {
+    pub fn settings(&self) -> Vec<(&str, &str)> {
         vec![
             ("transparency.enabled", "true"),
             ("transparency.url", &self.rekor.url),
@@ -244,109 +277,14 @@ async fn bundles_with_log_entry_and_timestamp_are_accepted_by_cosign_offline() {
     judge("https://kubernetes.io/namespaces/x/serviceaccounts/y", Layout::Bundles).await.failed();
     let entry = keyless.agent.annotations("app").await["chains.tekton.dev/transparency"].clone();
     assert!(entry.starts_with(&format!("{}?logIndex=", witnesses.rekor.url)), "{entry}");
-}
-
-#[tokio::test]
-async fn services_of_a_signing_config_and_the_trust_root_of_a_mirror_sign_what_cosign_accepts() {
-    let keyless = Keyless::prepare("chosen", &[]).await;
-    let witnesses = Witnesses::start(&keyless.fulcio).await;
-    let (cosign, mirror) = (OfflineCosign::new(), TufRepository::start().await);
-    mirror.publish(&witnesses.root, 1).await;
-    let service = |url: &str, version: u32, operator: &str, more: &str| {
-        format!("url={url},api-version={version},start-time=2024-01-01T00:00:00Z,operator={operator}{more}")
-    };
-    // Beside the real ones: one whose time is over, one of an older version by the same operator, one of tomorrow.
-    let (nobody, over) = ("http://127.0.0.1:1", ",end-time=2024-02-01T00:00:00Z");
-    let services = [
-        ("fulcio", service(nobody, 1, "earlier.test", over)),
-        ("fulcio", service(&keyless.door.url, 1, "hallmark.test", "")),
-        ("rekor", service(nobody, 1, "hallmark.test", "")),
-        ("rekor", service(&witnesses.rekor.url, 2, "hallmark.test", "")),
-        ("rekor", service(nobody, 9, "tomorrow.test", "")),
-        ("tsa", service(nobody, 1, "earlier.test", over)),
-        ("tsa", service(&witnesses.timestamps.url, 1, "hallmark.test", "")),
-    ];
-    let chosen = cosign.signing_config(&services).await;
-    let (cache, token, first) = (tempfile::tempdir().unwrap(), keyless.token_file(), mirror.first_root());
-    let text = |path: &Path| path.to_str().unwrap().to_owned();
-    let (chosen, cache, first) = (text(&chosen), text(cache.path()), text(&first));
-    keyless
-        .agent
-        .configure(&[
-            ("artifacts.taskrun.storage", "oci"),
-            ("storage.oci.also-bundle", "true"),
-            ("signers.x509.fulcio.enabled", "true"),
-            ("signers.x509.identity.token.file", &token),
-            ("signers.x509.tuf.mirror.url", &mirror.url),
-            ("signers.x509.tuf.root", &first),
-            ("signers.x509.tuf.cache", &cache),
-            ("transparency.enabled", "true"),
-            ("transparency.signing-config", &chosen),
-        ])
-        .await;
-    let hallmark = keyless.agent.start().await;
-    let image = keyless.build("app").await;
-    assert_eq!(keyless.agent.mark("app", SOON).await, "true");
-    let issuer = keyless.agent.cluster.issuer();
-    let who = Identity { root: &witnesses.root, name: NAME, issuer: &issuer };
-    let judge = Cosign::new(&keyless.access());
-    let (signature, attestation) = judge.verify_witnessed(&who, Layout::Bundles, &image.by_digest()).await;
-    signature.succeeded();
-    attestation.succeeded();
-    let entry = keyless.agent.annotations("app").await["chains.tekton.dev/transparency"].clone();
-    assert!(entry.starts_with(&format!("{}?logIndex=", witnesses.rekor.url)), "{entry}");
-
-    // A certificate that the mirror's root does not know is refused before anything is stored.
-    let (strangers, other) = (Fulcio::start(keyless.agent.cluster).await, OfflineCosign::new());
-    mirror.publish(&other.trusted_root(&[trusting(&strangers)]).await, 2).await;
-    hallmark.terminate();
-    let _hallmark = keyless.agent.start().await;
-    let image = keyless.build("refused").await;
-    keyless.waits_because("refused", &["Fulcio"]).await;
-    assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0);
-}
-
-#[tokio::test]
-#[ignore = "needs hack/install rekor-v1; run by hack/test rekor-v1"]
-async fn entries_of_a_real_rekor_v1_are_accepted_by_cosign_offline_in_both_layouts() {
-    let keyless = Keyless::prepare("rekor-v1", &[]).await;
-    let (rekor, cosign) = (RekorV1::start().await, OfflineCosign::new());
-    let listed =
-        format!("url={},public-key={},start-time=2024-01-01T00:00:00Z", rekor.url, rekor.key.display());
-    let root = cosign.trusted_root(&[trusting(&keyless.fulcio), ("rekor", listed)]).await;
-    keyless
-        .configure(&[
-            ("storage.oci.also-bundle", "true"),
-            ("transparency.enabled", "true"),
-            ("transparency.url", &rekor.url),
-            ("signers.x509.trusted-root", root.to_str().unwrap()),
-        ])
-        .await;
-    let _hallmark = keyless.agent.start().await;
-    let image = keyless.build("app").await;
-    assert_eq!(keyless.agent.mark("app", SOON).await, "true");
-    let entry = keyless.agent.annotations("app").await["chains.tekton.dev/transparency"].clone();
-    assert!(entry.starts_with(&format!("{}/api/v1/log/entries?logIndex=", rekor.url)), "{entry}");
-    drop(rekor);
-
-    let issuer = keyless.agent.cluster.issuer();
-    let judge = Cosign::new(&keyless.access());
-    for layout in [Layout::Bundles, Layout::Tags] {
-        let judged = async |name: &str| {
-            let who = Identity { root: &root, name, issuer: &issuer };
-            judge.verify_logged(&who, layout, &image.by_digest()).await
-        };
-        let (signature, attestation) = judged(NAME).await;
-        signature.succeeded();
-        attestation.succeeded();
-        let (signature, attestation) = judged("https://kubernetes.io/namespaces/x/serviceaccounts/y").await;
-        signature.failed();
-        attestation.failed();
-    }
+    let outcome = keyless.agent.outcome("app", SOON).await;
+    let logs: Vec<&str> = outcome.iter().filter_map(|one| one["log"].as_str()).collect();
+    let key = witnesses.log_id();
+    assert!(logs.iter().any(|log| log.contains(&entry) && log.contains(&key)), "{key} is not in {logs:?}");
 }
 
 /// Fulcio, as the maker of a trust root takes it.
-fn trusting(fulcio: &Fulcio) -> (&'static str, String) {
+pub fn trusting(fulcio: &Fulcio) -> (&'static str, String) {
     ("fulcio", format!("url={},certificate-chain={}", fulcio.url, fulcio.root.display()))
 }
 
@@ -420,33 +358,28 @@ async fn what_the_agent_signs_in_its_name_hallmark_verifies_in_each_layout() {
 }
 
 #[tokio::test]
-async fn every_fault_of_the_log_is_told_as_what_it_is_and_nothing_is_stored_without_its_entry() {
-    let keyless = Keyless::prepare("log", &[]).await;
-    let witnesses = Witnesses::start(&keyless.fulcio).await;
-    let door = Door::before(&witnesses.rekor.url).await;
-    let mut settings = witnesses.settings();
-    settings.retain(|(key, _)| *key != "transparency.url");
-    settings.push(("transparency.url", &door.url));
-    keyless.configure(&settings).await;
+async fn fulcio_without_a_log_or_a_timestamp_is_told_by_event_and_by_config_check() {
+    let keyless = Keyless::prepare("unproven", &[]).await;
     let _hallmark = keyless.agent.start().await;
-    for (run, passage, texts) in [
-        ("shut", Passage::Shut, &["Rekor", "127.0.0.1"][..]),
-        ("broken", Passage::Answer(500, r#"{"message":"no space"}"#), &["500", "no space"]),
-        ("throttled", Passage::Answer(429, "slow down"), &["429"]),
-        ("refused", Passage::Answer(400, r#"{"message":"not like that"}"#), &["400", "not like that"]),
-    ] {
-        door.set(passage);
-        let image = keyless.build(run).await;
-        keyless.waits_because(run, texts).await;
-        assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 0, "nothing without its entry");
-        door.set(Passage::Open);
-        assert_eq!(keyless.agent.mark(run, 2 * SOON).await, "true");
-        assert_eq!(Agent::layers(&keyless.access(), &image, "sig").await, 1);
-        assert_eq!(Agent::layers(&keyless.access(), &image, "att").await, 1, "no duplicate");
+    let told = "nobody can verify a signature after its certificate has expired";
+    let events = Api::<Event>::namespaced(keyless.agent.cluster.client().await, &keyless.agent.namespace);
+    eventually("an Event tells it", SOON, async || {
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        let mut messages =
+            events.into_iter().filter(|event| event.involved_object.kind.as_deref() == Some("ConfigMap"));
+        messages.any(|event| event.message.unwrap_or_default().contains(told)).then_some(())
+    })
+    .await;
+    let file = keyless.token.path().join("config.yaml");
+    for (more, tells) in [(json!({}), true), (json!({"timestamp.url": "https://tsa.test"}), false)] {
+        let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "chains-config"},
+            "data": {"signers.x509.fulcio.enabled": "true"}});
+        map["data"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        std::fs::write(&file, map.to_string()).unwrap();
+        let checked = Hallmark::run(&["config", "check", file.to_str().unwrap()], &[]).await;
+        let printed = format!("{}{}", checked.stdout, checked.stderr);
+        assert_eq!(printed.contains(told), tells, "{printed}");
     }
-    door.set(Passage::Slow(Duration::from_secs(10)));
-    keyless.build("slow").await;
-    assert_eq!(keyless.agent.mark("slow", 2 * SOON).await, "true");
 }
 
 #[tokio::test]
@@ -462,6 +395,11 @@ async fn the_command_line_signs_in_the_name_of_a_token_too() {
     let arguments = ["sign", "-f", file.to_str().unwrap(), "--identity-token", &token];
     Hallmark::run(&[&arguments[..], &["--fulcio-url", &keyless.fulcio.url]].concat(), &[]).await.succeeded();
     assert!(keyless.accepts(NAME, &image).await);
+    // The same by what is there, with nothing said about where.
+    let text = std::fs::read_to_string(&token).unwrap();
+    let ambient = [&arguments[..3], &["--fulcio-url", &keyless.fulcio.url]].concat();
+    let again = Hallmark::run(&ambient, &[("SIGSTORE_ID_TOKEN", &text)]).await.succeeded();
+    assert!(again.stdout.contains("present") || again.stdout.contains("stored"), "{}", again.stdout);
     let unnamed = Hallmark::run(&arguments[..3], &[]).await.failed();
     assert!(unnamed.stderr.contains("name a key by --key, or sign without one"), "{}", unnamed.stderr);
 }

@@ -8,8 +8,7 @@ use hallmark::client::http::Clients;
 use hallmark::config::Fulcio as Settings;
 use hallmark::credential::registry_config::{Proxies, RegistryConfig};
 use hallmark::error::{Class, Diagnose as _, chain};
-use hallmark::signature::trusted_root::TrustedRoot;
-use hallmark::signature::trusted_root::mirror::{MirrorError, Source, TrustMirror};
+use hallmark::signature::trusted_root::mirror::{MirrorError, Mirrored, Source, TrustMirror};
 use serde_json::json;
 
 use crate::support::{Door, Passage, TufRepository, eventually};
@@ -48,12 +47,12 @@ impl World {
         }
     }
 
-    async fn first(&self) -> Result<Arc<TrustedRoot>, Arc<MirrorError>> {
+    async fn first(&self) -> Result<Arc<Mirrored>, Arc<MirrorError>> {
         self.asked(&self.settings()).await
     }
 
     /// As a process asks that starts now.
-    async fn asked(&self, settings: &Settings) -> Result<Arc<TrustedRoot>, Arc<MirrorError>> {
+    async fn asked(&self, settings: &Settings) -> Result<Arc<Mirrored>, Arc<MirrorError>> {
         TrustMirror::default().current(&source(settings), &Clients::default()).await
     }
 }

@@ -52,6 +52,7 @@ const ROWS: &[(&str, Row)] = &[
     ("telemetry", Row::Adapter),
     ("flow", Row::Flow),
     ("controller", Row::Controller),
+    ("policy::repositories", Row::Adapter),
     ("policy::verification", Row::Adapter),
     ("policy::webhook", Row::Controller),
     ("cli", Row::Cli),

@@ -13,7 +13,7 @@ pub use task_run::Completion;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 
 use super::binary::{binary, installed};
 use super::http_client;
-use super::pki::{Authority, Identity, key_pair};
+use super::pki::{Authority, Identity, key_pair, rsa_key_pair};
 use super::process::{Server, StartFailure, eventually, free_port, start};
 
 const AUDIT_POLICY: &str = r#"{"apiVersion": "audit.k8s.io/v1", "kind": "Policy",
@@ -43,7 +43,15 @@ pub struct Cluster {
     folder: TempDir,
 }
 
+/// Whether service account tokens are signed by RSA: what kubeadm makes, and the only ones that Tekton Chains takes.
+static BY_RSA: AtomicBool = AtomicBool::new(false);
+
 impl Cluster {
+    /// Clusters that start from now on sign tokens by RSA.
+    pub fn sign_by_rsa() {
+        BY_RSA.store(true, Ordering::Relaxed);
+    }
+
     /// The one cluster of this test binary. Tests keep apart by namespaces: [`Cluster::namespace`].
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<Cluster> = OnceCell::const_new();
@@ -239,7 +247,8 @@ async fn start_apiserver(
     etcd: &str,
 ) -> Result<(Server, String), StartFailure> {
     let port = free_port();
-    let (serving, (private, public)) = (authority.server("apiserver"), key_pair(folder, "service-accounts"));
+    let make = if BY_RSA.load(Ordering::Relaxed) { rsa_key_pair } else { key_pair };
+    let (serving, (private, public)) = (authority.server("apiserver"), make(folder, "service-accounts"));
     let policy = folder.join("audit-policy.json");
     fs::write(&policy, AUDIT_POLICY).unwrap();
     let file = |flag: &str, path: &Path| format!("--{flag}={}", path.display());

@@ -6,6 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::binary::binary;
+use super::certificate_log::CertificateLog;
 use super::cluster::Cluster;
 use super::http_client;
 use super::process::{Server, free_port, run, start};
@@ -19,7 +20,7 @@ pub struct Fulcio {
     metrics: String,
     /// The certificate of its root.
     pub root: PathBuf,
-    _folder: TempDir,
+    _folders: [TempDir; 2],
 }
 
 /// Somebody whose tokens Fulcio accepts.
@@ -60,14 +61,35 @@ impl Fulcio {
 
     /// Starts one that trusts these issuers.
     pub async fn trusting(issuers: &[Issuer]) -> Self {
-        start(async || {
+        let folder = tempfile::tempdir().unwrap();
+        let root = root(folder.path()).await;
+        Self::begun(issuers, folder, root, "").await
+    }
+
+    /// Starts one that trusts `cluster` and gives its certificates to a certificate log, and that log.
+    pub async fn logged(cluster: &Cluster) -> (Self, CertificateLog) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = root(folder.path()).await;
+        let log = CertificateLog::start(&root.0).await;
+        let fulcio = Self::begun(&[Issuer::of(cluster)], folder, root, &log.url).await;
+        (fulcio, log)
+    }
+
+    async fn begun(
+        issuers: &[Issuer],
+        authority: TempDir,
+        (certificate, key): (PathBuf, PathBuf),
+        log: &str,
+    ) -> Self {
+        let (server, url, metrics, folder) = start(async || {
             let folder = tempfile::tempdir().unwrap();
-            let (certificate, key) = root(folder.path()).await;
             let config = folder.path().join("config.yaml");
             std::fs::write(&config, configuration(issuers)).unwrap();
             let (http, grpc, metrics) = (free_port(), free_port(), free_port());
             let mut command = Command::new(binary("fulcio"));
-            command.args(["serve", "--ca=fileca", "--fileca-key-passwd=root", "--ct-log-url="]);
+            command
+                .args(["serve", "--ca=fileca", "--fileca-key-passwd=root"])
+                .arg(format!("--ct-log-url={log}"));
             command.args(["--host=127.0.0.1", "--grpc-host=127.0.0.1", "--fileca-watch=false"]);
             command.arg(format!("--port={http}")).arg(format!("--grpc-port={grpc}"));
             command.arg(format!("--metrics-port={metrics}"));
@@ -79,9 +101,10 @@ impl Fulcio {
             let ready = format!("{url}/api/v2/trustBundle");
             server.ready(async || client.get(&ready).send().await.is_ok_and(|a| a.status() == 200)).await?;
             let metrics = format!("http://127.0.0.1:{metrics}/metrics");
-            Ok(Self { server, url, metrics, root: certificate, _folder: folder })
+            Ok((server, url, metrics, folder))
         })
-        .await
+        .await;
+        Self { server, url, metrics, root: certificate, _folders: [folder, authority] }
     }
 
     /// How many certificates it has issued, by its own count.

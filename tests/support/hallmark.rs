@@ -19,7 +19,11 @@ impl Hallmark {
     /// Starts it with these arguments and variables; nothing else of the test's environment reaches it.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let mut command = command(arguments, environment, home.path());
+        Self::spawn(command(arguments, environment, home.path()), home)
+    }
+
+    /// Starts it by a command of somebody else; what it prints goes to `home`.
+    pub(super) fn spawn(mut command: Command, home: TempDir) -> Self {
         Self { server: Some(Server::spawn("hallmark", &mut command, home.path())), home }
     }
 

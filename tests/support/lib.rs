@@ -14,10 +14,12 @@
 //! | [`Dex`] | an OpenID Connect provider where people log in, and the [`Browser`] that they do it with |
 //! | [`Crane`], [`Cosign`] | clients of somebody else's making: they push images and judge signatures |
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
+//! | [`MadeFulcio`] | a Fulcio of Python's cryptography, for the certificates that no real one makes |
 //! | [`Vault`] | Vault with a transit engine, which can be restarted, sealed and asked what it was asked |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
 //! | [`RekorV1`] | a transparency log of before: Rekor v1, Trillian, PostgreSQL |
+//! | [`CertificateLog`] | a certificate log on Trillian, which a Fulcio that [`Fulcio::logged`] starts writes to |
 //! | [`TufRepository`] | a TUF repository made by python-tuf, and its faults |
 //! | [`OfflineCosign`] | cosign without a registry: trust roots, bundles in files |
 //! | [`Pod`] | a root with the mounts of a pod, for the binary under test |
@@ -26,6 +28,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
 mod binary;
+mod certificate_log;
 mod cluster;
 mod cosign;
 mod crane;
@@ -35,6 +38,7 @@ mod door;
 mod fake_sts;
 mod fulcio;
 mod hallmark;
+mod made_fulcio;
 mod made_log;
 pub mod named;
 mod offline;
@@ -47,10 +51,12 @@ mod rekor_v1;
 mod spire;
 mod timestamp;
 mod token_server;
+mod trillian;
 mod tuf;
 mod vault;
 
 pub use binary::{binary, installed};
+pub use certificate_log::CertificateLog;
 pub use cluster::{Cluster, Completion};
 pub use cosign::{Cosign, Identity, KeyPair, Layout};
 pub use crane::{Crane, PushedImage};
@@ -60,6 +66,7 @@ pub use door::{Door, Passage};
 pub use fake_sts::{Exchanged, FakeSts, Known};
 pub use fulcio::{Fulcio, Issuer, Kind};
 pub use hallmark::Hallmark;
+pub use made_fulcio::MadeFulcio;
 pub use made_log::MadeLog;
 pub use named::{Dropped, NamedRegistry, TlsProxy};
 pub use offline::{Expected, OfflineCosign};

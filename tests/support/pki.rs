@@ -82,6 +82,22 @@ impl Authority {
     }
 }
 
+/// A key pair of RSA as two PEM files (for service account tokens).
+pub(super) fn rsa_key_pair(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let (private, public) = (folder.join(format!("{name}.key")), folder.join(format!("{name}.pub")));
+    let openssl = |arguments: &[&str], from: Option<&Path>, to: &Path| {
+        let mut command = std::process::Command::new("openssl");
+        command.args(arguments).arg("-out").arg(to);
+        if let Some(from) = from {
+            command.arg("-in").arg(from);
+        }
+        assert!(command.output().unwrap().status.success(), "openssl {arguments:?}");
+    };
+    openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], None, &private);
+    openssl(&["pkey", "-pubout"], Some(&private), &public);
+    (private, public)
+}
+
 /// A key pair as two PEM files (for service account tokens).
 pub(super) fn key_pair(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let key = KeyPair::generate().unwrap();

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::hallmark::Hallmark;
 use super::process::{Finished, Server, run};
 
 /// Builds the root and holds it: programs and their libraries, the binary under test, then the mounts, read-only.
@@ -67,6 +68,15 @@ impl Pod {
 
     /// Runs the binary under test in it.
     pub async fn hallmark(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+        run(self.command(arguments, environment)).await
+    }
+
+    /// Starts the binary under test in it.
+    pub fn start_hallmark(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Hallmark {
+        Hallmark::spawn(self.command(arguments, environment), tempfile::tempdir().unwrap())
+    }
+
+    fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new("nsenter");
         if !self.privileged {
             command.args(["--user", "--preserve-credentials"]);
@@ -74,7 +84,7 @@ impl Pod {
         command.args(["--mount", "--target", &self.holder.id().to_string()]);
         command.arg("chroot").arg(self.root.path()).arg("/hallmark").args(arguments);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(environment.iter().copied());
-        run(command).await
+        command
     }
 }
 

@@ -65,6 +65,21 @@ impl TufRepository {
         run(command).await.succeeded();
     }
 
+    /// The whole repository in a `tar.gz`, as policies carry one that no network leads to.
+    pub async fn archive(&self) -> Vec<u8> {
+        let file = self.folder.path().join("repository.tar.gz");
+        let mut command = Command::new("tar");
+        command
+            .arg("-czf")
+            .arg(&file)
+            .arg("-C")
+            .arg(self.served())
+            .arg("--transform=s,^\\.,repository,")
+            .arg(".");
+        run(command).await.succeeded();
+        std::fs::read(file).unwrap()
+    }
+
     /// Its first root, as an operator would be given it.
     pub fn first_root(&self) -> PathBuf {
         self.served().join("1.root.json")

@@ -2,6 +2,7 @@
 
 Arguments: the folder to write to, the folder of the keys, and JSON with
   target   file that becomes the target trusted_root.json
+  services file that becomes the target signing_config.v0.2.json, if there is one
   version  of timestamp, snapshot and targets
   days     until the timestamp ends; less than nothing for one that has ended
   rotate   whether a second root replaces the key of the first
@@ -58,10 +59,18 @@ write(root(1, first), "root.json", first)
 if wish.get("rotate"):
     write(root(2, second), "2.root.json", second, first)
 
-target = Path(wish["target"]).read_bytes()
-listed = TargetFile.from_data("trusted_root.json", target)
-(out / "targets" / f"{listed.hashes['sha256']}.trusted_root.json").write_bytes(target)
-targets = Targets(version=version, expires=now + timedelta(days=30), targets={"trusted_root.json": listed})
+
+def target(name, file):
+    content = Path(file).read_bytes()
+    listed = TargetFile.from_data(name, content)
+    (out / "targets" / f"{listed.hashes['sha256']}.{name}").write_bytes(content)
+    return {name: listed}
+
+
+listed = target("trusted_root.json", wish["target"])
+if wish.get("services"):
+    listed |= target("signing_config.v0.2.json", wish["services"])
+targets = Targets(version=version, expires=now + timedelta(days=30), targets=listed)
 write(Metadata(targets), f"{version}.targets.json", roles["targets"])
 snapshot = Snapshot(version=version, expires=now + timedelta(days=30), meta={"targets.json": MetaFile(version)})
 write(Metadata(snapshot), f"{version}.snapshot.json", roles["snapshot"])

@@ -24,6 +24,7 @@ use crate::error::{Class, Diagnose as _};
 use crate::policy::check::{self, Flaw, Verified};
 use crate::policy::material::Found;
 use crate::policy::reference::Reference;
+use crate::policy::repositories::Repositories;
 use crate::policy::trust::{Trust, Trusted};
 use crate::policy::verification::{Attached, Verifier};
 use crate::signature::trusted_root::TrustedRoot;
@@ -62,13 +63,14 @@ pub(in crate::cli) struct Access {
 }
 
 impl AccessOptions {
-    /// Reads every file that is named. `named` is what policies name.
-    pub(in crate::cli) fn open(&self, named: Named) -> Result<Access, Exit> {
+    /// Reads every file that is named. `named` is what policies name: TUF repositories among it are asked.
+    pub(in crate::cli) async fn open(&self, named: Named) -> Result<Access, Exit> {
         let root = self.root()?.map(Arc::new);
         let without_proof_of_time = self.insecure_ignore_tlog;
-        let Named { keys, roots } = named;
-        let trust = Trust { root, roots, secrets: keys, without_proof_of_time, ..Trust::default() };
         let registries = self.registries.read().map_err(|error| refuse(&error, Exit::Usage))?;
+        let Named { keys, roots } = named;
+        let roots = Repositories::default().roots(roots, &registries).await;
+        let trust = Trust { root, roots, secrets: keys, without_proof_of_time, ..Trust::default() };
         let surroundings = environment::surroundings();
         let files = Arc::new(surroundings.read().files(surroundings.search_path.as_deref()));
         let config = Arc::clone(&registries);

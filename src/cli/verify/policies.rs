@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::cli::manifests::Manifests;
 use crate::cli::{Exit, refuse};
-use crate::policy::finding::{Finding, Notes};
+use crate::policy::finding::Notes;
 use crate::policy::trust_root::TrustRootObject;
 use crate::policy::{ClusterImagePolicy, Reading, Rules};
-use crate::signature::trusted_root::TrustedRoot;
 
 /// What files hold.
 pub(in crate::cli) struct PolicyFile {
@@ -31,8 +29,8 @@ pub(in crate::cli) struct SoundPolicies {
 pub(in crate::cli) struct Named {
     /// Texts of Secrets, by name.
     pub(in crate::cli) keys: BTreeMap<String, Vec<String>>,
-    /// Trust roots, by name.
-    pub(in crate::cli) roots: BTreeMap<String, Result<Arc<TrustedRoot>, Vec<Finding>>>,
+    /// Trust roots.
+    pub(in crate::cli) roots: Vec<TrustRootObject>,
 }
 
 /// A policy with mistakes.
@@ -66,7 +64,6 @@ impl PolicyFile {
             (secret.metadata.name.unwrap_or_default(), texts.collect())
         });
         let roots = manifests.of_kind("TrustRoot").map(TrustRootObject::read);
-        let roots = roots.map(|read| (read.name, read.root.map(Arc::new).ok_or(read.notes.errors)));
         Ok(Self { readings, named: Named { keys: secrets.collect(), roots: roots.collect() } })
     }
 

@@ -11,7 +11,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::google::AccessToken;
-use super::{Attempt, Error, Web, ask, json, secret};
+use super::{Attempt, Error, Web, ask, form, json, secret};
 use crate::credential::Redacted;
 
 /// A token of this job of GitHub Actions; `endpoint` and `access` are what the runner gave it.
@@ -64,7 +64,28 @@ pub async fn of_machine(web: &Web, endpoint: &Url, audience: &str) -> Result<Red
     std::str::from_utf8(&body).map(Redacted::from).map_err(|_| attempt.malformed())
 }
 
-/// A token of the service account `account` of Google Cloud, for `own`, who may impersonate it.
+/// A token of the service account `account` of Google Cloud, from the token service at `endpoint`, for `assertion`, which
+/// its key has signed and which names the audience.
+pub async fn of_key(
+    web: &Web,
+    endpoint: &Url,
+    account: &str,
+    assertion: &Redacted,
+    audience: &str,
+) -> Result<Redacted, Error> {
+    let remedy = "see that the service account and its key exist, and that the clock is right";
+    let what = format!("a token of service account {account} for {audience}");
+    let attempt = Attempt::at(endpoint, "the Google token service", what, remedy);
+    let text = assertion.expose_text();
+    let fields =
+        [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", text.as_ref())];
+    let request = form(web.to(endpoint)?.post(endpoint.clone()), &fields);
+    let body = ask(&attempt, request, &[assertion]).await?;
+    json::<IdToken>(&attempt, &body).map(|answer| answer.id_token)
+}
+
+/// A token of the service account `account` of Google Cloud, at the `endpoint` that makes them for it, for `own`, who may
+/// impersonate it.
 pub async fn of_impersonated(
     web: &Web,
     endpoint: &Url,
@@ -75,12 +96,7 @@ pub async fn of_impersonated(
     let remedy = "grant the agent's identity roles/iam.serviceAccountTokenCreator on the service account";
     let what = format!("a token of service account {account} for {audience}");
     let attempt = Attempt::at(endpoint, "Google IAM Credentials", what, remedy);
-    let mut address = endpoint.clone();
-    address.set_path("/v1/projects/-/serviceAccounts/");
-    if let Ok(mut path) = address.path_segments_mut() {
-        path.pop_if_empty().push(&format!("{account}:generateIdToken"));
-    }
-    let request = web.to(endpoint)?.post(address).header(CONTENT_TYPE, "application/json");
+    let request = web.to(endpoint)?.post(endpoint.clone()).header(CONTENT_TYPE, "application/json");
     let request = request.header(AUTHORIZATION, authorization("Bearer", &own.token));
     let request = request.body(json!({"audience": audience, "includeEmail": true}).to_string());
     let body = ask(&attempt, request, &[&own.token]).await?;
@@ -105,4 +121,10 @@ struct Value {
 struct Token {
     #[serde(deserialize_with = "secret")]
     token: Redacted,
+}
+
+#[derive(Deserialize)]
+struct IdToken {
+    #[serde(deserialize_with = "secret")]
+    id_token: Redacted,
 }

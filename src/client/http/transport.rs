@@ -40,11 +40,9 @@ impl Transport {
     /// To a server of the operator's own choice: judged by the table of its name, if there is one, as proxies are.
     pub fn to(address: &str, config: &RegistryConfig) -> Self {
         let url = Url::parse(address).ok();
-        let host = url.as_ref().and_then(|url| {
-            let name = url.host_str()?;
-            Some(url.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}")))
-        });
-        let table = host.and_then(|host| config.table_for(&host)).filter(|table| !table.is_catch_all());
+        // Tables have no ports, and a service is who it is at whatever port.
+        let name = url.as_ref().and_then(Url::host_str);
+        let table = name.and_then(|name| config.table_for(name)).filter(|table| !table.is_catch_all());
         Self::new(config, table.map(|table| table.trust.clone()).unwrap_or_default())
     }
 

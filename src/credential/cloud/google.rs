@@ -3,6 +3,8 @@
 //!
 //! The file is the operator's, and so are the addresses in it; they need TLS unless they are of this machine.
 
+mod identity;
+
 use std::path::PathBuf;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -19,6 +21,8 @@ use super::{Failure, Granted, address, file, may_carry_secrets};
 use crate::client::cloud::Web;
 use crate::client::cloud::google::{self, AccessToken, Grant};
 use crate::credential::{Credential, Login, Redacted};
+
+pub use identity::identity_token;
 
 /// The variables that the SDKs of Google know too; an empty one is none.
 #[derive(Debug, Clone, Default)]

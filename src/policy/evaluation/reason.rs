@@ -8,6 +8,7 @@ use crate::artifact::image::MalformedReference;
 use crate::error::{Class, Diagnose, chain};
 use crate::policy::check::Flaw;
 use crate::policy::finding::Finding;
+use crate::policy::trust::NoRoot;
 
 /// Why nothing could be checked.
 #[derive(Debug, Clone)]
@@ -39,8 +40,8 @@ pub enum Obstacle {
     NoTrustRoot(String),
     /// There is no `TrustRoot` of this name.
     NoNamedRoot(String),
-    /// The `TrustRoot` of this name has mistakes.
-    NamedRoot(String, Vec<Finding>),
+    /// The `TrustRoot` of this name cannot be used.
+    NamedRoot(String, NoRoot),
     /// `source.oci` makes no name of a repository for this image.
     Source(MalformedReference),
     /// Something that this program does not do.
@@ -129,6 +130,9 @@ impl Obstacle {
             Self::NoPullSecret { .. } | Self::NoSecret { .. } => "SecretNotFound",
             Self::SecretContent { .. } => "SecretInvalid",
             Self::NoTrustRoot(_) | Self::NoNamedRoot(_) => "NoTrustRoot",
+            Self::NamedRoot(_, NoRoot::Repository(error)) if error.class() == Class::Temporary => {
+                "TrustRootUnavailable"
+            }
             Self::NamedRoot(..) => "TrustRootUnusable",
             Self::Source(_) => "SourceInvalid",
             Self::NotInThisBuild(_) => "NotInThisBuild",
@@ -140,7 +144,7 @@ impl Obstacle {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Registry(error) => error.hint(),
+            Self::Registry(error) | Self::NamedRoot(_, NoRoot::Repository(error)) => error.hint(),
             Self::NoTrustRoot(_) => Some("name whom to trust with --trusted-root or --ca-roots".to_owned()),
             Self::NoNamedRoot(name) => {
                 Some(format!("put TrustRoot {name} into the cluster, or into the file of the policy"))
@@ -216,9 +220,12 @@ impl fmt::Display for Obstacle {
             Self::SecretContent { name, wanted } => write!(f, "the Secret {name:?} does not hold {wanted}"),
             Self::NoTrustRoot(of) => write!(f, "there is no trust root for {of}"),
             Self::NoNamedRoot(name) => write!(f, "there is no TrustRoot {name:?}"),
-            Self::NamedRoot(name, findings) => {
+            Self::NamedRoot(name, NoRoot::Mistakes(findings)) => {
                 let told: Vec<String> = findings.iter().take(5).map(ToString::to_string).collect();
                 write!(f, "TrustRoot {name:?} cannot be used: {}", told.join("; "))
+            }
+            Self::NamedRoot(name, NoRoot::Repository(error)) => {
+                write!(f, "TrustRoot {name:?} cannot be used: {}", chain(&**error))
             }
             Self::Source(error) => write!(f, "source.oci names no repository for this image: {error}"),
             Self::NotInThisBuild(what) => write!(f, "{what} is not supported in this build"),

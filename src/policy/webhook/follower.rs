@@ -1,4 +1,5 @@
-//! Follows what admissions are decided by: policies, the Secrets of their keys, ConfigMaps and the trust root.
+//! Follows what admissions are decided by: policies, the Secrets of their keys, ConfigMaps and trust roots, those in TUF
+//! repositories too.
 //!
 //! # Flow
 //!
@@ -26,9 +27,11 @@ use tokio::sync::{Notify, watch};
 use super::snapshot::{Held, Snapshot, key_secrets, no_match};
 use super::verdicts::Verdicts;
 use crate::config::{Config, Finding};
+use crate::credential::registry_config::RegistryConfig;
 use crate::error::chain;
 use crate::policy::Rules;
-use crate::policy::trust::Trust;
+use crate::policy::repositories::Repositories;
+use crate::policy::trust::{NamedRoot, NoRoot, Trust};
 use crate::policy::trust_root::{self, TrustRootObject};
 use crate::signature::trusted_root::TrustedRoot;
 use crate::signature::trusted_root::file::TrustFile;
@@ -58,6 +61,8 @@ pub(super) struct Sources {
     pub(super) config_map: String,
     /// `trusted_root.json`.
     pub(super) trusted_root: Option<PathBuf>,
+    /// Authorities and proxies by host, for TUF repositories.
+    pub(super) registries: Arc<RegistryConfig>,
 }
 
 /// Follows them.
@@ -65,15 +70,24 @@ pub(super) struct Follower {
     client: Client,
     sources: Sources,
     trust: TrustFile,
+    objects: Objects,
+    repositories: Repositories,
     last: Option<Inputs>,
     sender: watch::Sender<Option<Arc<Snapshot>>>,
+}
+
+/// The `TrustRoot` objects; read anew only when they change.
+#[derive(Default)]
+struct Objects {
+    documents: Vec<Value>,
+    read: Vec<TrustRootObject>,
 }
 
 /// Everything that was read; a snapshot is a function of it.
 #[derive(PartialEq)]
 struct Inputs {
     policies: Vec<Value>,
-    roots: Vec<Value>,
+    roots: Roots,
     secrets: BTreeMap<String, Vec<String>>,
     own: BTreeMap<String, String>,
     controllers: BTreeMap<String, String>,
@@ -83,6 +97,10 @@ struct Inputs {
 /// Compared by identity: the file's own reader makes a new one when something changed.
 #[derive(Clone, Default)]
 struct Root(Option<Arc<TrustedRoot>>);
+
+/// By the name of their object; compared by identity as well.
+#[derive(Clone, Default)]
+struct Roots(BTreeMap<String, NamedRoot>);
 
 /// Why nothing new is known.
 #[derive(Debug, thiserror::Error)]
@@ -111,11 +129,27 @@ impl PartialEq for Root {
     }
 }
 
+impl PartialEq for Roots {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same = |one: &NamedRoot, other: &NamedRoot| match (one, other) {
+            (Ok(one), Ok(other)) => Arc::ptr_eq(one, other),
+            (Err(NoRoot::Mistakes(one)), Err(NoRoot::Mistakes(other))) => one == other,
+            (Err(NoRoot::Repository(one)), Err(NoRoot::Repository(other))) => {
+                std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+            }
+            _ => false,
+        };
+        self.0.len() == other.0.len()
+            && self.0.iter().all(|(name, one)| other.0.get(name).is_some_and(|other| is_same(one, other)))
+    }
+}
+
 impl Follower {
     /// Nothing is known yet.
     pub(super) fn new(client: Client, sources: Sources) -> (Self, Current) {
         let (sender, current) = watch::channel(None);
-        (Self { client, sources, trust: TrustFile::default(), last: None, sender }, current)
+        let (trust, objects, repositories) = Default::default();
+        (Self { client, sources, trust, objects, repositories, last: None, sender }, current)
     }
 
     /// Follows for ever.
@@ -185,6 +219,12 @@ impl Follower {
             Err(kube::Error::Api(status)) if status.is_not_found() => Vec::new(),
             listed => listed.map_err(failed("TrustRoots"))?,
         };
+        if roots != self.objects.documents {
+            self.objects =
+                Objects { read: roots.iter().map(TrustRootObject::read).collect(), documents: roots };
+        }
+        let (read, registries) = (self.objects.read.iter().cloned(), &self.sources.registries);
+        let roots = Roots(self.repositories.roots(read, registries).await);
         let secrets = BTreeMap::new();
         let mut inputs = Inputs { policies, roots, secrets, own, controllers, root };
         let secrets = Api::<Secret>::namespaced(self.client.clone(), &self.sources.namespace);
@@ -248,10 +288,8 @@ fn snapshot(inputs: &Inputs, sources: &Sources) -> Result<Snapshot, FollowError>
     let map = || sources.config_map.clone();
     let config = config.map_err(|findings| FollowError::Settings { map: map(), findings })?;
     let rules = rules(&config, &sources.namespace);
-    let roots = inputs.roots.iter().map(TrustRootObject::read);
-    let roots = roots.map(|read| (read.name, read.root.map(Arc::new).ok_or(read.notes.errors))).collect();
     let (root, secrets) = (inputs.root.0.clone(), inputs.secrets.clone());
-    let trust = Trust { root, roots, secrets, ..Trust::default() };
+    let trust = Trust { root, roots: inputs.roots.0.clone(), secrets, ..Trust::default() };
     Ok(Snapshot {
         policies: inputs.policies.iter().map(|document| Held::read(document, &rules)).collect(),
         trust,

@@ -60,6 +60,7 @@ async fn a_bundle_by_a_certificate_holds_its_leaf_alone() {
     let digest = Digest::of(b"a payload").as_bytes().to_vec();
     assert!(matches!(&read.content, Content::Message { digest: Some(found) } if *found == digest));
     assert!(read.signature(None, None).is_none(), "a digest is no message");
+    assert!(read.signature(Some(b"another"), None).is_none(), "nor is another message that of the digest");
     let seen = read.signature(Some(b"a payload"), None).unwrap();
     assert_eq!((seen.key(), seen.der()), (key.public_key(), certificate.leaf_der()));
     // An older form, with the chain.

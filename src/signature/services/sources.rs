@@ -1,5 +1,5 @@
 //! What lies outside the configuration and decides with it which servers sign and whom they are believed by: the trust
-//! root, from a file or a TUF mirror, and the SigningConfig.
+//! root and the SigningConfig, each from a file or a TUF mirror.
 //!
 //! Guarantees: each is followed while it changes, and its last good value kept; what is configured and cannot be had
 //! fails what is to be signed, and is never left out. A file is taken before a mirror.
@@ -12,12 +12,13 @@ use jiff::Timestamp;
 use crate::client::http::Clients;
 use crate::config::{Config, Fulcio, Transparency, Upload};
 use crate::credential::registry_config::RegistryConfig;
+use crate::error::Diagnose;
 use crate::signature::Error;
 use crate::signature::signing_config::file::{FileError, SigningConfigFile};
 use crate::signature::signing_config::{SigningConfig, SigningConfigError};
 use crate::signature::trusted_root::TrustedRoot;
 use crate::signature::trusted_root::file::TrustFile;
-use crate::signature::trusted_root::mirror::{Source, TrustMirror};
+use crate::signature::trusted_root::mirror::{MirrorError, Mirrored, Source, TrustMirror};
 
 /// Follows them.
 #[derive(Default)]
@@ -51,30 +52,35 @@ impl Sources {
         clients: &Clients,
         now: Timestamp,
     ) -> Result<Found, Error> {
-        let root = self.root(config, registries, clients).await?;
-        let chosen = match &config.transparency.signing_config {
-            Some(file) => {
-                Some(self.chosen(config, file, now).await.map_err(|error| Error::Service(Arc::new(error)))?)
-            }
-            None => None,
+        let fulcio = &config.signers.fulcio;
+        let mirrored = self.mirrored(config, registries, clients).await?;
+        let root = match &fulcio.trusted_root {
+            Some(file) => Some(self.trust.current(file).await.map_err(unusable)?),
+            None => mirrored.as_ref().map(|mirrored| Arc::clone(&mirrored.root)),
+        };
+        let chosen = match (&config.transparency.signing_config, mirrored) {
+            (Some(file), _) => Some(self.chosen(config, file, now).await.map_err(unusable)?),
+            (None, Some(mirrored)) => listed(config, &mirrored, now).map_err(unusable)?,
+            (None, None) => None,
         };
         Ok(Found { root, chosen })
     }
 
-    async fn root(
+    /// What the mirror has, where anything of it is used.
+    async fn mirrored(
         &mut self,
         config: &Config,
         registries: &RegistryConfig,
         clients: &Clients,
-    ) -> Result<Option<Arc<TrustedRoot>>, Error> {
+    ) -> Result<Option<Arc<Mirrored>>, Error> {
         let fulcio = &config.signers.fulcio;
-        if let Some(file) = &fulcio.trusted_root {
-            return self.trust.current(file).await.map(Some).map_err(|error| Error::Service(Arc::new(error)));
-        }
-        let needed =
-            fulcio.enabled || config.transparency.upload != Upload::Off || config.timestamp_url.is_some();
-        let source = Source::of(fulcio, registries, self.usual_cache.as_deref()).filter(|_| needed);
-        match source {
+        let for_root = fulcio.trusted_root.is_none()
+            && (fulcio.enabled
+                || config.transparency.upload != Upload::Off
+                || config.timestamp_url.is_some());
+        let for_services = fulcio.tuf_signing_config && config.transparency.signing_config.is_none();
+        let source = Source::of(fulcio, registries, self.usual_cache.as_deref());
+        match source.filter(|_| for_root || for_services) {
             Some(source) => {
                 self.mirror.current(&source, clients).await.map(Some).map_err(|error| Error::Service(error))
             }
@@ -89,19 +95,35 @@ impl Sources {
         now: Timestamp,
     ) -> Result<SigningConfig, FileError> {
         let chosen = self.signing.current(file, now).await?;
-        let missing = |field, key| {
-            let source = SigningConfigError::Missing { field, key };
-            Err(FileError::Unusable { file: file.to_owned(), source })
-        };
-        // Nothing is sent to a public service that neither of them has named.
-        if chosen.fulcio.is_none() && config.signers.fulcio.enabled && !names_fulcio(config) {
-            return missing("caUrls", "signers.x509.fulcio.address");
-        }
-        if chosen.logs.is_empty() && config.transparency.upload != Upload::Off && !names_log(config) {
-            return missing("rekorTlogUrls", "transparency.url");
-        }
+        whole(config, &chosen).map_err(|source| FileError::Unusable { file: file.to_owned(), source })?;
         Ok(chosen)
     }
+}
+
+/// The services that the mirror lists, where they are asked for.
+fn listed(
+    config: &Config,
+    mirrored: &Mirrored,
+    now: Timestamp,
+) -> Result<Option<SigningConfig>, MirrorError> {
+    let Some(chosen) = mirrored.services(now)? else { return Ok(None) };
+    whole(config, &chosen).map_err(|source| mirrored.unusable(source))?;
+    Ok(Some(chosen))
+}
+
+/// Nothing is sent to a public service that neither a SigningConfig nor the configuration has named.
+fn whole(config: &Config, chosen: &SigningConfig) -> Result<(), SigningConfigError> {
+    if chosen.fulcio.is_none() && config.signers.fulcio.enabled && !names_fulcio(config) {
+        return Err(SigningConfigError::Missing { field: "caUrls", key: "signers.x509.fulcio.address" });
+    }
+    if chosen.logs.is_empty() && config.transparency.upload != Upload::Off && !names_log(config) {
+        return Err(SigningConfigError::Missing { field: "rekorTlogUrls", key: "transparency.url" });
+    }
+    Ok(())
+}
+
+fn unusable(error: impl Diagnose + Send + Sync + 'static) -> Error {
+    Error::Service(Arc::new(error))
 }
 
 /// Whether the configuration names a Fulcio: any but the default counts.

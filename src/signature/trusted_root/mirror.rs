@@ -1,12 +1,12 @@
-//! The trust root of a TUF repository, followed: fetched in the background, verified from a first root on, kept in a
-//! directory, and the last good one kept when the mirror is away or serves something that does not hold (Chains
-//! specification §1.1, `signers.x509.tuf.mirror.url`).
+//! The trust root of a TUF repository, and its SigningConfig where that is wanted, followed: fetched in the background,
+//! verified from a first root on, kept in a directory, and the last good ones kept when the mirror is away or serves
+//! something that does not hold (Chains specification §1.1, `signers.x509.tuf.mirror.url`).
 //!
 //! # Flow
 //!
-//! The first root: the operator's file; else the one of earlier, from the cache; else the mirror's own `root.json`, as
+//! The first root: the operator's file, or the one in a `TrustRoot`; else the one of earlier, from the cache; else the mirror's own `root.json`, as
 //! Chains takes it, with a warning. From there every newer root, timestamp, snapshot and targets, each verified by
-//! `sigstore-tuf`; then the target `trusted_root.json`. A mirror that fails is replaced by the cache, verified the same
+//! `sigstore-tuf`; then the targets. A mirror that fails is replaced by the cache, verified the same
 //! way, until there has been one good answer.
 //!
 //! # Guarantees
@@ -21,8 +21,8 @@
 
 mod error;
 mod first;
+mod source;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,17 +32,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use error::MirrorError;
+use source::Remote;
+pub use source::Source;
 
 use super::TrustedRoot;
 use crate::artifact::digest::Digest;
-use crate::client::http::{Clients, Transport};
-use crate::client::tuf::Mirror;
-use crate::config;
-use crate::credential::registry_config::RegistryConfig;
+use crate::client::http::Clients;
 use crate::error::{Diagnose as _, chain};
+use crate::signature::signing_config::{SigningConfig, SigningConfigError};
 
-/// The target that is the trust root.
-const TARGET: &str = "trusted_root.json";
+/// The target that names the services that sign, as Sigstore's own repository has it.
+const SERVICES: &str = "signing_config.v0.2.json";
 /// How often the mirror is asked. Its timestamps last for days.
 const EVERY: Duration = Duration::from_hours(1);
 /// After a failure: soon, then less and less often.
@@ -53,33 +53,32 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One refresh, all of its files.
 const LONGEST_REFRESH: Duration = Duration::from_mins(2);
 
-type Answer = Result<Arc<TrustedRoot>, Arc<MirrorError>>;
+type Answer = Result<Arc<Mirrored>, Arc<MirrorError>>;
 
-/// What a mirror's root is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    address: String,
-    transport: Transport,
-    root: Option<PathBuf>,
-    cache: Option<PathBuf>,
+/// What a repository holds for us.
+#[derive(Debug)]
+pub struct Mirrored {
+    /// Whom to trust.
+    pub root: Arc<TrustedRoot>,
+    /// Its SigningConfig, where that was asked for.
+    signing_config: Option<Vec<u8>>,
+    mirror: String,
 }
 
-impl Source {
-    /// The mirror of `settings`, if one is asked for: its address is another one than the default, or its first root is
-    /// named. `usual_cache` is where it is kept unless the settings name a place.
-    pub fn of(
-        settings: &config::Fulcio,
-        registries: &RegistryConfig,
-        usual_cache: Option<&Path>,
-    ) -> Option<Self> {
-        let address = settings.tuf_mirror_url.clone();
-        let wanted = settings.tuf_root.is_some() || address != config::Fulcio::default().tuf_mirror_url;
-        wanted.then(|| Self {
-            transport: Transport::to(&address, registries),
-            root: settings.tuf_root.clone(),
-            cache: settings.tuf_cache.clone().or_else(|| usual_cache.map(Path::to_owned)),
-            address,
-        })
+impl Mirrored {
+    /// The services that sign at `now`, where they were asked for.
+    ///
+    /// # Errors
+    ///
+    /// None of a kind is valid then.
+    pub fn services(&self, now: Timestamp) -> Result<Option<SigningConfig>, MirrorError> {
+        let read = self.signing_config.as_ref().map(|json| SigningConfig::read(json, now)).transpose();
+        read.map_err(|source| self.unusable(source))
+    }
+
+    /// Why the services cannot sign.
+    pub fn unusable(&self, source: SigningConfigError) -> MirrorError {
+        MirrorError::Services { mirror: self.mirror.clone(), source }
     }
 }
 
@@ -125,10 +124,9 @@ impl TrustMirror {
 }
 
 fn follow(source: &Source, clients: &Clients, every: Duration) -> Result<Followed, Arc<MirrorError>> {
-    let mirror = Mirror::new(clients, &source.transport, &source.address);
-    let mirror = mirror.map_err(|error| Arc::new(MirrorError::Address(error)))?;
+    let remote = source.remote(clients).map_err(Arc::new)?;
     let (sender, latest) = watch::channel(None);
-    let (mut task, followed) = (JoinSet::new(), Follower::new(source, mirror));
+    let (mut task, followed) = (JoinSet::new(), Follower::new(source, remote));
     task.spawn(followed.run(sender, every));
     Ok(Followed { source: source.clone(), latest, _task: task })
 }
@@ -136,22 +134,27 @@ fn follow(source: &Source, clients: &Clients, every: Duration) -> Result<Followe
 /// The work in the background.
 struct Follower {
     source: Source,
-    mirror: Mirror,
+    remote: Remote,
     store: Arc<dyn MetadataStore>,
-    /// The content of the root in force.
-    content: Option<Vec<u8>>,
+    /// What is in force.
+    content: Option<Content>,
+}
+
+/// The targets, as they are served.
+#[derive(PartialEq)]
+struct Content {
+    root: Vec<u8>,
+    signing_config: Option<Vec<u8>>,
 }
 
 impl Follower {
-    fn new(source: &Source, mirror: Mirror) -> Self {
+    fn new(source: &Source, remote: Remote) -> Self {
         let store: Arc<dyn MetadataStore> = match &source.cache {
             // Two mirrors do not share a folder: each has its own versions.
-            Some(folder) => {
-                Arc::new(FileStore::new(folder.join(Digest::of(source.address.as_bytes()).hex())))
-            }
+            Some(folder) => Arc::new(FileStore::new(folder.join(Digest::of(source.name().as_bytes()).hex()))),
             None => Arc::new(MemoryStore::new()),
         };
-        Self { source: source.clone(), mirror, store, content: None }
+        Self { source: source.clone(), remote, store, content: None }
     }
 
     async fn run(mut self, answers: watch::Sender<Option<Answer>>, every: Duration) {
@@ -196,50 +199,61 @@ impl Follower {
         answers.send_replace(Some(answer));
     }
 
-    async fn refresh(&mut self, now: Timestamp) -> Result<Option<Arc<TrustedRoot>>, MirrorError> {
-        let (mirror, source) = (self.mirror.clone(), self.source.clone());
+    async fn refresh(&mut self, now: Timestamp) -> Result<Option<Arc<Mirrored>>, MirrorError> {
+        let (remote, source) = (self.remote.clone(), self.source.clone());
         let fetched = async {
-            let first = first::root(&source, &mirror, self.store.as_ref()).await?;
-            verified(mirror, &first, &self.store, now).await.map_err(|error| MirrorError::tuf(&source, error))
+            let first = first::root(&source, &remote, self.store.as_ref()).await?;
+            let read = verified(remote, &first, &source, &self.store, now).await;
+            read.map_err(|error| MirrorError::tuf(&source, error))
         };
         let content = tokio::time::timeout(LONGEST_REFRESH, fetched).await;
-        self.accept(content.unwrap_or_else(|_| Err(MirrorError::silent(&source)))?)
+        self.accept(content.unwrap_or_else(|_| Err(MirrorError::silent(&source)))?, now)
     }
 
-    async fn cached(&mut self, now: Timestamp) -> Result<Option<Arc<TrustedRoot>>, MirrorError> {
+    async fn cached(&mut self, now: Timestamp) -> Result<Option<Arc<Mirrored>>, MirrorError> {
         let source = self.source.clone();
         let Some(first) = first::known(&source, self.store.as_ref()).await? else { return Ok(None) };
         let offline = StoreRepository::new(Arc::clone(&self.store));
-        let content = verified(offline, &first, &self.store, now).await;
-        self.accept(content.map_err(|error| MirrorError::tuf(&source, error))?)
+        let content = verified(offline, &first, &source, &self.store, now).await;
+        self.accept(content.map_err(|error| MirrorError::tuf(&source, error))?, now)
     }
 
-    /// A new root, unless it is the one in force.
-    fn accept(&mut self, content: Vec<u8>) -> Result<Option<Arc<TrustedRoot>>, MirrorError> {
+    /// What is new, unless it is what is in force.
+    fn accept(&mut self, content: Content, now: Timestamp) -> Result<Option<Arc<Mirrored>>, MirrorError> {
         if self.content.as_ref() == Some(&content) {
             return Ok(None);
         }
-        let root = TrustedRoot::read(&content).map_err(|source| MirrorError::Unusable {
-            mirror: self.source.address.clone(),
+        let mirror = self.source.name().to_owned();
+        let root = TrustedRoot::read(&content.root).map_err(|source| MirrorError::Unusable {
+            target: self.source.target.clone(),
+            mirror: mirror.clone(),
             source: Box::new(source),
         })?;
-        tracing::info!(mirror = self.source.address, "a new trust root is in force");
+        let signing_config = content.signing_config.clone();
+        let mirrored = Mirrored { root: Arc::new(root), signing_config, mirror };
+        // Services that nobody can sign with do not take the place of those that sign.
+        mirrored.services(now)?;
+        tracing::info!(mirror = mirrored.mirror, "a new trust root is in force");
         self.content = Some(content);
-        Ok(Some(Arc::new(root)))
+        Ok(Some(Arc::new(mirrored)))
     }
 }
 
-/// The trust root that `repository` has, verified from `first` on.
+/// What `repository` has, verified from `first` on.
 async fn verified(
     repository: impl Repository + 'static,
     first: &[u8],
+    source: &Source,
     store: &Arc<dyn MetadataStore>,
     now: Timestamp,
-) -> Result<Vec<u8>, sigstore_tuf::Error> {
+) -> Result<Content, sigstore_tuf::Error> {
     let mut limits = sigstore_tuf::UpdaterConfig::default();
     limits.target_max_length = super::LARGEST as u64;
     let updater = Updater::new(repository, first)?.with_config(limits);
     let mut updater = updater.with_store(Arc::clone(store));
     updater.refresh(now).await?;
-    updater.get_target(TARGET, now).await
+    let root = updater.get_target(&source.target, now).await?;
+    let signing_config =
+        if source.signing_config { Some(updater.get_target(SERVICES, now).await?) } else { None };
+    Ok(Content { root, signing_config })
 }

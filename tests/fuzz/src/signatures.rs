@@ -44,7 +44,7 @@ static TRUSTED: LazyLock<Trusted> = LazyLock::new(|| Trusted {
 pub fn policy(data: &[u8]) {
     let Ok(document) = serde_json::from_slice::<Value>(data) else { return };
     let root = TrustRootObject::read(&document);
-    assert_eq!(root.root.is_some(), root.notes.errors.is_empty());
+    assert_eq!(root.content.is_some(), root.notes.errors.is_empty());
     for rules in
         [Rules::default(), Rules { anchor_regexes: true, controller_namespace: Some("c".to_owned()) }]
     {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::super::TrustedRootError;
-use super::{Source, TARGET};
+use super::Source;
 use crate::client::tuf::MirrorAddressError;
 use crate::error::{About, Class, Diagnose};
+use crate::signature::signing_config::SigningConfigError;
 
 /// Why there is no trust root, though a mirror of one is configured.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +48,24 @@ pub enum MirrorError {
         source: sigstore_tuf::Error,
     },
     /// It serves something that is no trust root.
-    #[error("{TARGET} of the TUF mirror {mirror} is no trust root")]
+    #[error("{target} of the TUF mirror {mirror} is no trust root")]
     Unusable {
+        /// What was read.
+        target: String,
         /// Its address.
         mirror: String,
         /// What is wrong with it.
         #[source]
         source: Box<TrustedRootError>,
+    },
+    /// The services that it lists cannot sign.
+    #[error("the SigningConfig of the TUF mirror {mirror} cannot be used")]
+    Services {
+        /// Its address.
+        mirror: String,
+        /// What is wrong with them.
+        #[source]
+        source: SigningConfigError,
     },
     /// It has not answered yet.
     #[error("the TUF mirror {mirror} has not answered yet")]
@@ -66,7 +78,7 @@ pub enum MirrorError {
 impl MirrorError {
     /// What verification says, told apart from a mirror that is away.
     pub(super) fn tuf(source: &Source, error: sigstore_tuf::Error) -> Self {
-        let mirror = source.address.clone();
+        let mirror = source.name().to_owned();
         match error {
             sigstore_tuf::Error::Transport { .. } | sigstore_tuf::Error::Io { .. } => {
                 Self::Away { mirror, source: error }
@@ -76,7 +88,7 @@ impl MirrorError {
     }
 
     pub(super) fn silent(source: &Source) -> Self {
-        Self::Silent { mirror: source.address.clone() }
+        Self::Silent { mirror: source.name().to_owned() }
     }
 }
 
@@ -85,20 +97,24 @@ impl Diagnose for MirrorError {
         match self {
             // What is served is mended by whoever keeps the mirror; nobody has to touch anything here.
             Self::Away { .. } | Self::Silent { .. } | Self::Unproven { .. } => Class::Temporary,
-            Self::Address(_) | Self::Root { .. } | Self::NoRoot { .. } | Self::Unusable { .. } => {
-                Class::Misconfigured
-            }
+            Self::Address(_)
+            | Self::Root { .. }
+            | Self::NoRoot { .. }
+            | Self::Unusable { .. }
+            | Self::Services { .. } => Class::Misconfigured,
         }
     }
 
     fn label(&self) -> &'static str {
-        "trusted_root"
+        if matches!(self, Self::Services { .. }) { "signing_config" } else { "trusted_root" }
     }
 
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Address(_) | Self::NoRoot { .. } => {
-                "signers.x509.tuf.mirror.url must name the folder of a TUF repository".to_owned()
+                "signers.x509.tuf.mirror.url, or spec.remote.mirror of a TrustRoot, must name the folder of a TUF \
+                 repository"
+                    .to_owned()
             }
             Self::Root { .. } => {
                 "signers.x509.tuf.root must name the root.json that trust begins with".to_owned()
@@ -109,11 +125,15 @@ impl Diagnose for MirrorError {
             Self::Unproven { source: sigstore_tuf::Error::Expired { .. }, .. } => {
                 "whoever keeps the mirror has to renew it; see that the clock is right".to_owned()
             }
-            Self::Unproven { source: sigstore_tuf::Error::TargetNotFound(_), .. } | Self::Unusable { .. } => {
-                format!("the repository needs a target {TARGET}")
+            Self::Unproven { source: sigstore_tuf::Error::TargetNotFound(target), .. }
+            | Self::Unusable { target, .. } => format!("the repository needs a target {target}"),
+            Self::Services { .. } => {
+                "whoever keeps the mirror mends it; or transparency.signing-config names a file, or keys name the services"
+                    .to_owned()
             }
             Self::Unproven { .. } => {
-                "see that signers.x509.tuf.root is a root of this mirror and that nobody has tampered with it"
+                "see that signers.x509.tuf.root, or the root in the TrustRoot, is a root of this mirror and that nobody \
+                 has tampered with it"
                     .to_owned()
             }
         })

@@ -5,8 +5,8 @@ use std::path::Path;
 use sigstore_tuf::MetadataStore;
 use tokio::io::AsyncReadExt as _;
 
+use super::source::{First, Remote};
 use super::{MirrorError, Source};
-use crate::client::tuf::Mirror;
 
 /// Sigstore's own has seven kilobytes.
 const LARGEST: u64 = 512_000;
@@ -14,12 +14,14 @@ const LARGEST: u64 = 512_000;
 /// The operator's own, the one of earlier, or the one that the mirror shows.
 pub(super) async fn root(
     source: &Source,
-    mirror: &Mirror,
+    remote: &Remote,
     store: &dyn MetadataStore,
 ) -> Result<Vec<u8>, MirrorError> {
     if let Some(root) = known(source, store).await? {
         return Ok(root);
     }
+    let no_root = || MirrorError::NoRoot { mirror: source.name().to_owned() };
+    let Remote::Mirror(mirror) = remote else { return Err(no_root()) };
     let failed = |error| MirrorError::tuf(source, error);
     for name in ["root.json", "1.root.json"] {
         if let Some(root) = mirror.get(name, LARGEST).await.map_err(failed)? {
@@ -30,7 +32,7 @@ pub(super) async fn root(
             return Ok(root);
         }
     }
-    Err(MirrorError::NoRoot { mirror: source.address.clone() })
+    Err(no_root())
 }
 
 /// Without the mirror.
@@ -38,9 +40,10 @@ pub(super) async fn known(
     source: &Source,
     store: &dyn MetadataStore,
 ) -> Result<Option<Vec<u8>>, MirrorError> {
-    match &source.root {
-        Some(file) => read(file).await.map(Some),
-        None => store.load("root.json").map_err(|error| MirrorError::tuf(source, error)),
+    match &source.first {
+        First::File(file) => read(file).await.map(Some),
+        First::Given(root) => Ok(Some(root.clone())),
+        First::Shown => store.load("root.json").map_err(|error| MirrorError::tuf(source, error)),
     }
 }
 
