@@ -56,7 +56,7 @@ pub(super) async fn reconcile(job: &Job, ctx: &Context) -> Next {
     }
     match attempt(job, ctx).await {
         Ok(next) => next,
-        Err(error) => ctx.reporter.api_failure(&job.key, &error, job.attempts),
+        Err(error) => ctx.reporter.api_failure(&job.key, &error, job.attempts).await,
     }
 }
 

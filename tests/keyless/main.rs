@@ -16,6 +16,7 @@
 #[path = "../core/agent.rs"]
 mod agent;
 mod conformance;
+mod faults;
 #[path = "../core/release.rs"]
 mod release;
 mod signing;

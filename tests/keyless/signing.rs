@@ -16,16 +16,16 @@ use crate::support::{
 const NAME: &str = "https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/tekton-chains-controller";
 
 /// An agent that signs in the name of its service account.
-struct Keyless {
-    agent: Agent,
-    fulcio: Fulcio,
-    door: Door,
+pub struct Keyless {
+    pub agent: Agent,
+    pub fulcio: Fulcio,
+    pub door: Door,
     registry: PlainRegistry,
     token: tempfile::TempDir,
 }
 
 impl Keyless {
-    async fn prepare(prefix: &str, more: &[(&str, &str)]) -> Self {
+    pub async fn prepare(prefix: &str, more: &[(&str, &str)]) -> Self {
         let registry = PlainRegistry::start().await;
         let agent = Agent::prepare(prefix, &registry.access(), &[]).await;
         anybody_may_read_the_keys_of_the_issuer(agent.cluster).await;
@@ -57,7 +57,7 @@ impl Keyless {
     }
 
     /// As the kubelet does it.
-    async fn mount(&self, audience: &str) {
+    pub async fn mount(&self, audience: &str) {
         let token = self.agent.cluster.token_for("tekton-chains", "tekton-chains-controller", audience).await;
         std::fs::write(self.token_file(), token).unwrap();
     }
@@ -66,7 +66,7 @@ impl Keyless {
         self.registry.access()
     }
 
-    async fn build(&self, name: &str) -> PushedImage {
+    pub async fn build(&self, name: &str) -> PushedImage {
         let image = Crane::new(&self.access()).push_random_image(name).await;
         self.agent.build(name, &self.access(), &image).await;
         image
