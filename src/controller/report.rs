@@ -110,7 +110,7 @@ impl Reporter {
         self.metrics.of(key.kind).signing_failures.get_or_create(&Cause { error_type: label }).inc();
         tracing::warn!(run = %key, error = %chain(error), "the API server failed; trying again in {pause} s");
         if forbidden {
-            let next = format!("{MISSING_RIGHT}. Tried again in {pause} s");
+            let next = format!("{MISSING_RIGHT}. Tried again in {pause} s.");
             self.events.publish(key, "RightMissing", &chain(error), &next).await;
         }
         Next::After(Duration::from_secs(pause))

@@ -232,6 +232,7 @@ impl fmt::Display for Tried<'_> {
             None if report.is_only_anonymous() => {
                 f.write_str("no credential matches, only anonymous access is left")
             }
+            None if report.candidates.len() == 1 => f.write_str("the only credential was not accepted"),
             None => write!(f, "none of {} credentials was accepted", report.candidates.len()),
         }?;
         for candidate in &report.candidates {

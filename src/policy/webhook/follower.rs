@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 
 use super::snapshot::{Held, Snapshot, key_secrets, no_match};
 use super::verdicts::Verdicts;
+use crate::client::kubernetes::said;
 use crate::config::{Config, Finding};
 use crate::error::chain;
 use crate::policy::Rules;
@@ -87,12 +88,8 @@ struct Root(Option<Arc<TrustedRoot>>);
 /// Why nothing new is known.
 #[derive(Debug, thiserror::Error)]
 enum FollowError {
-    #[error("cannot read {what}")]
-    Api {
-        what: &'static str,
-        #[source]
-        source: kube::Error,
-    },
+    #[error("cannot read {what}: {}", said(.error))]
+    Api { what: &'static str, error: kube::Error },
     #[error("{map} has mistakes: {}", Told(.findings))]
     Settings { map: String, findings: Vec<Finding> },
 }
@@ -166,7 +163,7 @@ impl Follower {
     }
 
     async fn inputs(&mut self) -> Result<Inputs, FollowError> {
-        let failed = |what| move |source| FollowError::Api { what, source };
+        let failed = |what| move |error| FollowError::Api { what, error };
         let root = match &self.sources.trusted_root {
             None => Root::default(),
             Some(file) => match self.trust.current(file).await {
@@ -201,7 +198,7 @@ impl Follower {
     async fn map(&self, name: &str) -> Result<BTreeMap<String, String>, FollowError> {
         let maps = Api::<ConfigMap>::namespaced(self.client.clone(), &self.sources.namespace);
         let found = maps.get_opt(name).await;
-        let found = found.map_err(|source| FollowError::Api { what: "the settings", source })?;
+        let found = found.map_err(|error| FollowError::Api { what: "the settings", error })?;
         Ok(found.and_then(|map| map.data).unwrap_or_default())
     }
 
