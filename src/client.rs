@@ -8,6 +8,7 @@ pub mod cloud;
 pub mod exchange;
 pub mod fulcio;
 pub mod http;
+pub mod kubernetes;
 pub mod log;
 pub mod openid;
 pub mod registry;

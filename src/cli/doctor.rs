@@ -34,6 +34,7 @@ use crate::config::Config;
 use crate::credential::registry_config::RegistryConfig;
 
 pub(super) use self::installation::{deployment, watched};
+pub(super) use crate::client::kubernetes::said;
 
 /// What is to be checked.
 #[derive(Debug, Args)]
@@ -191,14 +192,6 @@ impl Visit<'_> {
     /// Whether this process has the rights of the controller.
     fn is_controller(&self) -> bool {
         self.user.as_deref() == Some(&self.account())
-    }
-}
-
-/// What the API server said, without the debug output that the library appends.
-pub(super) fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => crate::error::chain(error),
     }
 }
 

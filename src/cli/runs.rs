@@ -49,7 +49,7 @@ pub(super) struct Told {
 pub(super) enum Error {
     /// The API server refused, or did not answer.
     #[error("{}", super::doctor::said(.0))]
-    Api(#[from] kube::Error),
+    Api(kube::Error),
     /// The request cannot be made of these names.
     #[error("the request cannot be built")]
     Request(#[from] kube::core::request::Error),
@@ -59,6 +59,12 @@ pub(super) enum Error {
     /// What it sent is no run.
     #[error("the API server sent a run that cannot be read")]
     Json(#[from] serde_json::Error),
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
 }
 
 #[derive(Deserialize)]

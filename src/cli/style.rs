@@ -1,34 +1,46 @@
-//! How things look in a terminal: bold and colours where a person looks, plain text where a program reads
-//! (`NO_COLOR`, pipes), and tables.
+//! How things look in a terminal: bold, colours and lines no longer than it is wide where a person looks, plain text where
+//! a program reads (`NO_COLOR`, pipes), and tables.
 
 use std::io::IsTerminal as _;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+
+/// A narrower terminal is treated like one of this width.
+const NARROWEST: usize = 40;
 
 /// Marks up text, or does not.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Style {
     coloured: bool,
+    /// Columns; nothing where a program reads, whose lines are never broken.
+    width: Option<usize>,
 }
 
 impl Style {
     /// As in a pipe.
     #[cfg(test)]
-    pub(super) const PLAIN: Self = Self { coloured: false };
+    pub(super) const PLAIN: Self = Self { coloured: false, width: None };
     /// As in a terminal.
     #[cfg(test)]
-    pub(super) const COLOURED: Self = Self { coloured: true };
+    pub(super) const COLOURED: Self = Self { coloured: true, width: None };
 
     /// For standard output.
     pub(super) fn of_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { coloured: wanted && std::io::stdout().is_terminal() }
+        let is_terminal = std::io::stdout().is_terminal();
+        Self { coloured: wanted && is_terminal, width: is_terminal.then(columns).flatten() }
+    }
+
+    /// As in a terminal without colours, so many columns wide.
+    #[cfg(test)]
+    pub(super) fn of_width(width: usize) -> Self {
+        Self { coloured: false, width: Some(width) }
     }
 
     /// Without any mark-up.
     #[cfg(test)]
     pub(super) fn plain() -> Self {
-        Self { coloured: false }
+        Self::PLAIN
     }
 
     pub(super) fn bold(self, text: &str) -> String {
@@ -47,6 +59,49 @@ impl Style {
         self.wrapped("2", text)
     }
 
+    /// Breaks a text that begins in column `indent` between its words; its further lines begin there, too. A word that is
+    /// longer than a line, as an address may be, stays whole.
+    pub(super) fn folded(self, indent: usize, text: &str) -> String {
+        self.broken(indent, indent, text)
+    }
+
+    /// The same for a line that brings its indentation along; its further lines begin two columns after the first.
+    pub(super) fn fitted(self, line: &str) -> String {
+        let text = line.trim_start_matches(' ');
+        let indent = line.len() - text.len();
+        format!("{:indent$}{}", "", self.broken(indent, indent + 2, text))
+    }
+
+    fn broken(self, first: usize, others: usize, text: &str) -> String {
+        let Some(width) = self.width else { return text.to_owned() };
+        let (mut broken, mut column) = (String::new(), first);
+        for word in text.split(' ') {
+            let length = visible(word);
+            if column > others && column + 1 + length > width.max(others + NARROWEST / 2) {
+                broken.push('\n');
+                broken.extend(std::iter::repeat_n(' ', others));
+                column = others;
+            } else if !broken.is_empty() {
+                broken.push(' ');
+                column += 1;
+            }
+            broken.push_str(word);
+            column += length;
+        }
+        broken
+    }
+
+    /// A [`table`] whose cells are broken where it is wider than the terminal, less an indentation.
+    pub(super) fn table(
+        self,
+        indent: usize,
+        head: &[&str],
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> String {
+        let width = self.width.map(|width| u16::try_from(width.saturating_sub(indent)).unwrap_or(u16::MAX));
+        within(width, head, rows)
+    }
+
     fn wrapped(self, code: &str, text: &str) -> String {
         if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -54,12 +109,94 @@ impl Style {
 
 /// A table with a head and no lines, as `kubectl` prints them.
 pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    within(None, head, rows)
+}
+
+fn within(width: Option<u16>, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(head);
-    table.add_rows(rows);
-    let lines: Vec<String> = table.lines().map(|line| line.trim().to_owned()).collect();
-    lines.join("\n")
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    if let Some(width) = width {
+        // The space before the first column is taken away below.
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.saturating_add(1));
+    }
+    table.set_header(head).add_rows(rows);
+    if let Some(width) = width {
+        keep_whole(&mut table, usize::from(width) + 1);
+    }
+    let lines = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Breaks cells on the right before those on the left: names stand there.
+fn keep_whole(table: &mut Table, width: usize) {
+    /// Columns that every other one is left with.
+    const LEAST: usize = 12;
+    let contents = table.column_max_content_widths();
+    let mut used = 0;
+    for (number, content) in contents.iter().enumerate() {
+        let (whole, others) = (usize::from(*content) + 2, contents.len() - number - 1);
+        let fits = others > 0 && used + whole + others * LEAST <= width;
+        used += if fits { whole } else { LEAST };
+        if let Some(column) = table.column_mut(number).filter(|_| fits) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+}
+
+/// What is on several lines, on one; marks that only a terminal understands are taken out.
+pub(super) fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Columns that a word takes; marks of colours take none.
+fn visible(word: &str) -> usize {
+    let mut parts = word.split('\u{1b}');
+    let plain = parts.next().map_or(0, |part| part.chars().count());
+    plain + parts.filter_map(|part| part.split_once('m')).map(|(_, rest)| rest.chars().count()).sum::<usize>()
+}
+
+/// How wide the terminal is.
+fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col).max(NARROWEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_broken_between_words_and_goes_on_under_its_beginning() {
+        let text =
+            "the credential can pull but not push: see https://registry.example/a/very/long/address now";
+        assert_eq!(Style::PLAIN.folded(4, text), text);
+        assert_eq!(
+            Style::of_width(44).folded(4, text),
+            "the credential can pull but not push:\n    see\n    \
+             https://registry.example/a/very/long/address\n    now"
+        );
+    }
+
+    #[test]
+    fn a_line_keeps_its_indentation_and_colours_take_no_room() {
+        let style = Style { coloured: true, width: Some(40) };
+        let line = format!("   {} and more of it follows here", style.bold("a word of thirty columns, bold"));
+        assert_eq!(
+            style.fitted(&line),
+            "   \u{1b}[1ma word of thirty columns, bold\u{1b}[0m and\n     more of it follows here"
+        );
+        assert_eq!(Style::PLAIN.fitted(&line), line);
+    }
+
+    #[test]
+    fn a_table_is_as_wide_as_the_terminal_and_no_wider() {
+        let rows =
+            || vec![vec!["1".to_owned(), "words ".repeat(20)], vec![String::new(), "second".to_owned()]];
+        let plain = table(&["N", "REASON"], rows());
+        assert!(plain.lines().any(|line| line.len() > 100), "{plain}");
+        let folded = Style::of_width(50).table(2, &["N", "REASON"], rows());
+        assert!(folded.lines().all(|line| line.len() <= 48) && folded.lines().count() > 4, "{folded}");
+        assert!(folded.lines().last().is_some_and(|line| line.starts_with("   second")), "{folded}");
+    }
 }

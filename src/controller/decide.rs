@@ -26,6 +26,9 @@ pub enum Decision {
     Hold,
     /// It must not be held up any longer.
     Release,
+    /// It is marked, and Chains still holds it, which it does for as long as a run exists: let go where it is found
+    /// in a listing. Never where an event brings it, since a Chains that runs beside would hold it again each time.
+    LetGo,
     /// It is done and unsigned.
     Sign,
     /// It is done and its owner wants no signature: mark it.
@@ -96,7 +99,7 @@ pub fn decide(head: &RunHead, config: &Config, namespaces: &[String], now: Times
         return if hold { Decision::Hold } else { Decision::Ignore(Reason::Running) };
     }
     if head.mark().is_some() {
-        return Decision::Ignore(Reason::Marked);
+        return if is_held(head) { Decision::LetGo } else { Decision::Ignore(Reason::Marked) };
     }
     if head.is_skipped() {
         return Decision::Skip(Reason::SkipAnnotation);

@@ -56,7 +56,7 @@ pub(super) async fn reconcile(job: &Job, ctx: &Context) -> Next {
     }
     match attempt(job, ctx).await {
         Ok(next) => next,
-        Err(error) => ctx.reporter.api_failure(&job.key, &error, job.attempts),
+        Err(error) => ctx.reporter.api_failure(&job.key, &error, job.attempts).await,
     }
 }
 
@@ -76,7 +76,7 @@ async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
         Decision::Hold => {
             ctx.write(&job.key, head, |head| Some(record::hold(head, job.key.kind, &job.key.uid))).await
         }
-        Decision::Release => ctx.release(&job.key, head).await,
+        Decision::Release | Decision::LetGo => ctx.release(&job.key, head).await,
         Decision::Abandon => {
             ctx.reporter.abandoned(&job.key).await;
             ctx.release(&job.key, head).await

@@ -30,6 +30,8 @@ use event::{Events, Severity};
 const UNUSABLE_EVENTS: usize = 5;
 /// Delays after the API server refused or did not answer.
 const API_PAUSES: [u64; 5] = [1, 2, 5, 15, 30];
+const MISSING_RIGHT: &str =
+    "The agent lacks a right: apply release.yaml again; hallmark doctor names the role that gives it";
 
 /// See the module.
 pub(super) struct Reporter {
@@ -98,13 +100,19 @@ impl Reporter {
         }
     }
 
-    /// The API server failed; nothing could be recorded on the run.
-    pub(super) fn api_failure(&self, key: &RunKey, error: &RunError, attempts: u32) -> Next {
+    /// The API server failed; nothing could be recorded on the run. A right that is missing is told by Event: for that
+    /// there is another right.
+    pub(super) async fn api_failure(&self, key: &RunKey, error: &RunError, attempts: u32) -> Next {
         let position = (attempts as usize).min(API_PAUSES.len() - 1);
         let pause = API_PAUSES.get(position).copied().unwrap_or(30);
-        let label = if error.code() == Some(403) { "api_forbidden" } else { "api_server" };
+        let forbidden = error.code() == Some(403);
+        let label = if forbidden { "api_forbidden" } else { "api_server" };
         self.metrics.of(key.kind).signing_failures.get_or_create(&Cause { error_type: label }).inc();
         tracing::warn!(run = %key, error = %chain(error), "the API server failed; trying again in {pause} s");
+        if forbidden {
+            let next = format!("{MISSING_RIGHT}. Tried again in {pause} s.");
+            self.events.publish(key, "RightMissing", &chain(error), &next).await;
+        }
         Next::After(Duration::from_secs(pause))
     }
 

@@ -5,7 +5,7 @@ use http::Method;
 use kube::Client;
 use serde_json::Value;
 
-use crate::error::chain;
+pub(super) use crate::client::kubernetes::said;
 use crate::tekton::head::{RunHead, RunKey};
 use crate::tekton::{Kind, MalformedRun};
 
@@ -13,7 +13,7 @@ use crate::tekton::{Kind, MalformedRun};
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RunError {
     #[error("{}", said(.0))]
-    Api(#[from] kube::Error),
+    Api(kube::Error),
     #[error("the request cannot be built")]
     Request(#[from] http::Error),
     #[error("the API server sent a run that cannot be read")]
@@ -22,6 +22,12 @@ pub(super) enum RunError {
     Child(#[source] serde_json::Error),
     #[error("a TaskRun of it cannot be read")]
     MalformedChild(#[from] MalformedRun),
+}
+
+impl From<kube::Error> for RunError {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
 }
 
 impl RunError {
@@ -36,14 +42,6 @@ impl RunError {
             Self::Api(kube::Error::Api(status)) => Some(status.code),
             _ => None,
         }
-    }
-}
-
-/// What the API server said, without the debug output that the library appends.
-pub(super) fn said(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => chain(error),
     }
 }
 

@@ -48,6 +48,7 @@ impl Sight {
                 self.queue.withdraw(&key);
             }
             Decision::Sign => self.queue.offer(key, lane, Some(body()), Instant::now()),
+            Decision::LetGo => {}
             // Holding a run that still runs never delays one that is done.
             Decision::Hold => self.queue.offer(key, Lane::Backlog, None, Instant::now()),
             _ => self.queue.offer(key, lane, None, Instant::now()),

@@ -54,7 +54,7 @@ pub(super) struct Watch {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WatchError {
     #[error("{}", said(.0))]
-    Api(#[from] kube::Error),
+    Api(kube::Error),
     #[error("the connection broke")]
     Connection(#[from] std::io::Error),
     #[error("an event is larger than {MAX_EVENT} bytes")]
@@ -65,6 +65,12 @@ pub(super) enum WatchError {
     Request(#[from] kube::core::request::Error),
     #[error("the API server no longer has the version that was watched")]
     Expired,
+}
+
+impl From<kube::Error> for WatchError {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
 }
 
 #[derive(Deserialize)]

@@ -22,6 +22,7 @@ use super::docker_config::Reading;
 use super::named::{NamedSecret, RunReferences, empty_places, named_secrets, read_named};
 use super::pod::Pod;
 use super::{Consulted, Keychain, Location, Problem, ProblemCode, SecretRef, Source};
+use crate::client::kubernetes::said;
 use crate::error::{Class, Diagnose};
 
 /// How long a Secret's content may be used again (R9).
@@ -50,11 +51,10 @@ type NamedSecretKey = (String, NamedSecret);
 
 /// The API server did not answer; nothing can be said about the credentials.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {what} from the API server")]
+#[error("cannot read {what} from the API server: {}", said(.error))]
 pub struct ApiError {
     what: String,
-    #[source]
-    source: kube::Error,
+    error: kube::Error,
 }
 
 impl Diagnose for ApiError {
@@ -224,7 +224,7 @@ impl Cluster {
             Err(kube::Error::Api(status)) if status.code == 403 => {
                 (ProblemCode::SecretForbidden, format!("{}: grant it that", status.message))
             }
-            Err(source) => return Err(ApiError { what: location.to_string(), source }),
+            Err(error) => return Err(ApiError { what: location.to_string(), error }),
         };
         keychain.problems.push(Problem { source, location, code, detail });
         Ok(None)

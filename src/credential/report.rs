@@ -217,21 +217,31 @@ fn unmatched(keychain: &Keychain, repository: &Repository) -> Vec<String> {
 impl fmt::Display for CredentialReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ReportedTarget { registry, repository, operation } = &self.target;
-        write!(f, "{operation} {registry}/{repository}: ")?;
-        match self.selected {
-            Some(n) => write!(f, "credential {n} of {} was used", self.candidates.len()),
-            None if self.is_only_anonymous() => {
+        write!(f, "{operation} {registry}/{repository}: {}", Tried(self))
+    }
+}
+
+/// What became of each credential, for a sentence that has named the target.
+pub struct Tried<'a>(pub &'a CredentialReport);
+
+impl fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        match report.selected {
+            Some(n) => write!(f, "credential {n} of {} was used", report.candidates.len()),
+            None if report.is_only_anonymous() => {
                 f.write_str("no credential matches, only anonymous access is left")
             }
-            None => write!(f, "none of {} credentials was accepted", self.candidates.len()),
+            None if report.candidates.len() == 1 => f.write_str("the only credential was not accepted"),
+            None => write!(f, "none of {} credentials was accepted", report.candidates.len()),
         }?;
-        for candidate in &self.candidates {
+        for candidate in &report.candidates {
             write!(f, "\n  {candidate}")?;
         }
-        for line in &self.unmatched {
+        for line in &report.unmatched {
             write!(f, "\n  looked at {line}")?;
         }
-        for problem in &self.problems {
+        for problem in &report.problems {
             write!(f, "\n  problem: {problem}")?;
         }
         Ok(())

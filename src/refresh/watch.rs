@@ -16,6 +16,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::agenda::Name;
 use super::held::concerns;
+use crate::client::kubernetes::said;
 use crate::error::chain;
 
 const PAGE: u32 = 500;
@@ -33,12 +34,18 @@ pub(super) struct Watch {
 /// Why a watch ended.
 #[derive(Debug, thiserror::Error)]
 enum WatchError {
-    #[error(transparent)]
-    Api(#[from] kube::Error),
+    #[error("{}", said(.0))]
+    Api(kube::Error),
     #[error("the API server no longer has the version that was watched")]
     Expired,
     #[error("nobody listens")]
     Closed,
+}
+
+impl From<kube::Error> for WatchError {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
 }
 
 impl Watch {

@@ -164,7 +164,9 @@ impl Agent {
         let started = Instant::now();
         loop {
             let events = self.events().await;
-            if let Some(event) = events.iter().find(|event| texts.iter().all(|text| event.contains(text))) {
+            // A remedy begins a sentence there.
+            let has = |event: &String, text: &str| event.to_lowercase().contains(&text.to_lowercase());
+            if let Some(event) = events.iter().find(|event| texts.iter().all(|text| has(event, text))) {
                 return event.clone();
             }
             assert!(started.elapsed() < SOON, "no Event has all of {texts:?}: {events:#?}");

@@ -22,6 +22,10 @@ async fn prepare() -> (PlainRegistry, PushedImage, Agent) {
 impl Agent {
     async fn held_run(&self, name: &str, finalizers: &[&str]) {
         self.cluster.create_task_run(&self.namespace, name).await;
+        self.hold(name, finalizers).await;
+    }
+
+    async fn hold(&self, name: &str, finalizers: &[&str]) {
         let patch = Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
         let runs = self.cluster.task_runs(&self.namespace).await;
         runs.patch(name, &PatchParams::default(), &patch).await.unwrap();
@@ -77,6 +81,36 @@ async fn a_run_that_still_runs_is_let_go_at_once() {
         agent.delete_run(name).await;
         agent.gone(name, Duration::from_secs(5)).await;
     }
+    stopped_well(hallmark);
+}
+
+/// Chains holds a run for as long as it exists. One that is marked is let go at the next start, and not when an event tells
+/// of it: beside a Chains that still runs this would have no end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_chains_has_marked_and_holds_is_let_go_at_a_start_and_only_there() {
+    let (registry, image, agent) = prepare().await;
+    let marked = async |name: &str| {
+        agent.held_run(name, &["example.com/other", CURRENT]).await;
+        agent.cluster.complete(&agent.namespace, name, &Completion::success()).await;
+        let mark = Patch::Merge(json!({"metadata": {"annotations": {"chains.tekton.dev/signed": "true"}}}));
+        let runs = agent.cluster.task_runs(&agent.namespace).await;
+        runs.patch(name, &PatchParams::default(), &mark).await.unwrap();
+    };
+    let held = async |name: &str| {
+        let runs = agent.cluster.task_runs(&agent.namespace).await;
+        runs.get(name).await.unwrap().metadata.finalizers.unwrap_or_default()
+    };
+    marked("before").await;
+    let hallmark = agent.start().await;
+    eventually("the run is let go", SOON, async || {
+        (held("before").await == ["example.com/other"]).then_some(())
+    })
+    .await;
+    // Only now that the listing is over may an event not do the same.
+    agent.hold("before", &["example.com/other", CURRENT]).await;
+    agent.build("after", &registry.access(), &image).await;
+    assert_eq!(agent.mark("after", SOON).await, "true");
+    assert_eq!(held("before").await, ["example.com/other", CURRENT]);
     stopped_well(hallmark);
 }
 

@@ -25,6 +25,7 @@ mod services;
 mod signing;
 #[path = "../support/lib.rs"]
 mod support;
+mod ten_faults;
 
 mod spire;
 mod spire_signing;

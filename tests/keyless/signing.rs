@@ -59,7 +59,7 @@ impl Keyless {
     }
 
     /// As the kubelet does it.
-    async fn mount(&self, audience: &str) {
+    pub async fn mount(&self, audience: &str) {
         let token = self.agent.cluster.token_for("tekton-chains", "tekton-chains-controller", audience).await;
         std::fs::write(self.token_file(), token).unwrap();
     }

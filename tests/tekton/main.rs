@@ -1,5 +1,6 @@
 //! Promises kept beside the real Tekton (`hack/test tekton`): its controller and webhook complete runs, on nodes that kwok
-//! simulates; and the definitions of its older releases are those that runs are made by.
+//! simulates; the definitions of its older releases are those that runs are made by; and Tekton Chains signs on the same
+//! cluster before and after Hallmark.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +14,9 @@
 )]
 
 mod builds;
+mod chains;
 mod installed;
+mod migration;
 mod pipelines;
 mod releases;
 #[path = "../support/lib.rs"]

@@ -2,7 +2,7 @@
 //! credentials specification §1.7.
 
 use super::Explained;
-use crate::cli::style::{self, Style};
+use crate::cli::style::Style;
 use crate::credential::report::ReportedCandidate;
 use crate::credential::{Location, Outcome};
 use crate::error::{Diagnose as _, chain};
@@ -35,13 +35,18 @@ pub(super) fn chapter(one: &Explained, probed: bool, style: Style) -> String {
         vec![style.bold(&format!("{} {}, for {}", one.target.operation, one.target.repository, one.subject))];
     lines.push(String::new());
     lines.push("Looked at".to_owned());
-    lines.extend(indented(&places(one)));
+    lines.extend(indented(&places(one, style)));
     lines.push(String::new());
     lines.push("Candidates, in the order of trial".to_owned());
-    lines.extend(indented(&candidates(one)));
+    lines.extend(indented(&candidates(one, style)));
     if !one.report.problems().is_empty() {
         lines.extend([String::new(), "Problems".to_owned()]);
-        lines.extend(one.report.problems().iter().map(|problem| format!("  {problem}")));
+        lines.extend(
+            one.report
+                .problems()
+                .iter()
+                .map(|problem| format!("  {}", style.folded(2, &problem.to_string()))),
+        );
     }
     lines.push(String::new());
     lines.push(conclusion(one, probed, style));
@@ -49,7 +54,7 @@ pub(super) fn chapter(one: &Explained, probed: bool, style: Style) -> String {
     lines.join("\n")
 }
 
-fn places(one: &Explained) -> String {
+fn places(one: &Explained, style: Style) -> String {
     let rows: Vec<_> = one
         .keychain
         .places(&one.target.repository)
@@ -62,10 +67,10 @@ fn places(one: &Explained) -> String {
     if rows.is_empty() {
         return "nothing: neither pod, template, service account nor the agent names a credential".to_owned();
     }
-    style::table(&["SOURCE", "PLACE", "ENTRIES", "FOR THIS TARGET"], rows)
+    style.table(2, &["SOURCE", "PLACE", "ENTRIES", "FOR THIS TARGET"], rows)
 }
 
-fn candidates(one: &Explained) -> String {
+fn candidates(one: &Explained, style: Style) -> String {
     let rows = one.report.candidates().iter().map(|candidate| {
         vec![
             candidate.n.to_string(),
@@ -76,7 +81,7 @@ fn candidates(one: &Explained) -> String {
             result(candidate),
         ]
     });
-    style::table(&["N", "SOURCE", "PLACE", "ENTRY", "KIND", "RESULT"], rows)
+    style.table(2, &["N", "SOURCE", "PLACE", "ENTRY", "KIND", "RESULT"], rows)
 }
 
 fn shown(location: &Location) -> String {
@@ -118,13 +123,14 @@ impl Explained {
 }
 
 fn conclusion(one: &Explained, probed: bool, style: Style) -> String {
+    let folded = |text: String| style.folded(0, &text);
     match (one.accepted(), &one.stopped) {
-        (Some(from), _) => style.good(&format!("Accepted: {from}")),
+        (Some(from), _) => style.good(&folded(format!("Accepted: {from}"))),
         (None, Some(error)) => {
-            let hint = error.hint().map(|hint| format!("\n  {hint}")).unwrap_or_default();
-            style.bad(&format!("Not decided: {}{hint}", chain(error)))
+            let hint = error.hint().map(|hint| format!("\n  {}", style.folded(2, &hint))).unwrap_or_default();
+            style.bad(&format!("{}{hint}", folded(format!("Not decided: {}", chain(error)))))
         }
-        (None, None) if probed => style.bad(&format!("No credential was accepted: {}", one.remedy())),
+        (None, None) if probed => style.bad(&folded(format!("No credential was accepted: {}", one.remedy()))),
         (None, None) => style.faint("Not probed: --probe asks the registry"),
     }
 }

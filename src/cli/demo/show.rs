@@ -30,7 +30,9 @@ impl Step {
     /// Prints the step, and an empty line after it.
     pub(super) fn print(self) {
         // A reader that has gone away, as `head` does, is no reason to fail.
-        let _ = writeln!(io::stdout(), "{}\n", self.0.join("\n"));
+        let style = Style::of_stdout();
+        let lines: Vec<String> = self.0.iter().map(|line| style.fitted(line)).collect();
+        let _ = writeln!(io::stdout(), "{}\n", lines.join("\n"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cli::style::one_line;
 use crate::cli::{Exit, exit_of};
 use crate::error::{Diagnose, chain};
 
@@ -74,7 +75,7 @@ impl Finding {
     }
 
     fn new(check: &'static str, state: State, found: &str, exit: Exit) -> Self {
-        let found = found.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
+        let found = one_line(found).chars().take(LONGEST).collect();
         Self { check, state, found, remedy: None, exit }
     }
 }

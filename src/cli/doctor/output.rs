@@ -5,6 +5,9 @@ use crate::cli::output::Output;
 use crate::cli::style::Style;
 use serde_json::json;
 
+/// The column where what was found begins.
+const TEXT: usize = 24;
+
 /// Prints the findings.
 pub(super) fn print(findings: &Findings, output: Output) {
     match output {
@@ -36,8 +39,10 @@ fn line(finding: &Finding, style: Style) -> String {
         State::Warning => style.bold(&word),
         State::Unchecked => style.faint(&word),
     };
-    let remedy = finding.remedy.as_ref().map(|remedy| format!("{:<24}→ {remedy}\n", ""));
-    format!("{word} {:<14}{}\n{}", finding.check, finding.found, remedy.unwrap_or_default())
+    let remedy = finding.remedy.as_ref();
+    let remedy = remedy.map(|remedy| format!("{:<TEXT$}→ {}\n", "", style.folded(TEXT + 2, remedy)));
+    let found = style.folded(TEXT, &finding.found);
+    format!("{word} {:<14}{found}\n{}", finding.check, remedy.unwrap_or_default())
 }
 
 fn word(state: State) -> &'static str {
@@ -67,6 +72,22 @@ mod tests {
             "ok        cluster       Kubernetes v1.33.0\n\
              failed    keys          there is no key\n                        → make one\n\
              \n1 ok, 0 to know, 1 failed, 0 not checked\n"
+        );
+    }
+
+    #[test]
+    fn long_lines_go_on_under_their_beginning() {
+        let mut findings = Findings::default();
+        findings.add(
+            Finding::failed("keys", "there is no key in the Secret").remedy("make one with one command"),
+        );
+        assert!(
+            text(&findings, Style::of_width(48)).starts_with(
+                "failed    keys          there is no key in the\n                        Secret\n                        \
+                 → make one with one\n                          command\n"
+            ),
+            "{}",
+            text(&findings, Style::of_width(48))
         );
     }
 

@@ -1,6 +1,8 @@
 //! What the controller may do, compared with what it has to: the rules are those of the manifests in `config/base`,
 //! compiled in, so that a rule which is added there is asked about here.
 
+use std::collections::BTreeMap;
+
 use futures::StreamExt as _;
 use futures::stream;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -95,13 +97,12 @@ pub(super) async fn check(
         .collect()
         .await;
     let account = format!("service account {}/{}", visit.own_namespace(), visit.arguments.agent_account);
-    let mut refused = 0;
+    let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for answer in answers {
         match answer {
             Answer::Allowed => {}
             Answer::Refused(right, place) => {
-                refused += 1;
-                findings.add(told(&account, &right, place.as_deref()));
+                refused.entry(right.role.clone()).or_default().push(named(&right, place.as_deref()));
             }
             Answer::Unknown(said) => {
                 let finding =
@@ -112,12 +113,21 @@ pub(super) async fn check(
             }
         }
     }
-    if refused == 0 {
+    for (role, rights) in &refused {
+        findings.add(told(&account, role, rights));
+    }
+    if refused.is_empty() {
         findings.add(Finding::ok("rights", format!("{account} has all {asked} rights that it needs")));
     }
 }
 
-fn told(account: &str, right: &Right, place: Option<&str>) -> Finding {
+/// What one role does not give, though it should.
+fn told(account: &str, role: &str, rights: &[String]) -> Finding {
+    Finding::failed("rights", format!("{account} may not {}", rights.join(", ")))
+        .remedy(format!("{role} of release.yaml gives this: apply it again, and see that it is bound"))
+}
+
+fn named(right: &Right, place: Option<&str>) -> String {
     let object = match (right.group.as_str(), &right.name) {
         ("", None) => right.resource.clone(),
         (group, None) => format!("{}.{group}", right.resource),
@@ -125,9 +135,7 @@ fn told(account: &str, right: &Right, place: Option<&str>) -> Finding {
         (group, Some(name)) => format!("{}.{group} {name}", right.resource),
     };
     let place = place.map_or_else(|| "all namespaces".to_owned(), |name| format!("namespace {name}"));
-    Finding::failed("rights", format!("{account} may not {} {object} in {place}", right.verb)).remedy(
-        format!("{} of release.yaml gives this right: apply it again, and see that it is bound", right.role),
-    )
+    format!("{} {object} in {place}", right.verb)
 }
 
 /// What the manifests give the controller's account, and what the settings ask for beyond them.
@@ -254,9 +262,7 @@ mod tests {
             all.iter().any(|r| r.verb == verb && r.resource == resource && r.name.as_deref() == name)
         };
         assert!(has("patch", "taskruns", None) && has("create", "leases", None));
-        assert!(
-            has("get", "configmaps", Some("chains-config")) && has("get", "secrets", Some("signing-secrets"))
-        );
+        assert!(has("get", "configmaps", Some("chains-config")) && has("get", "secrets", None));
         assert!(!has("get", "configmaps", Some("chains-info")), "that role is bound to everybody");
     }
 
@@ -289,8 +295,12 @@ mod tests {
     #[test]
     fn a_missing_right_names_verb_object_place_and_role() {
         let right = all().into_iter().find(|r| r.verb == "patch" && r.resource == "taskruns").unwrap();
-        let finding = told("service account n/a", &right, None);
-        assert_eq!(finding.found, "service account n/a may not patch taskruns.tekton.dev in all namespaces");
+        let rights = [named(&right, None), named(&right, Some("ci"))];
+        let finding = told("service account n/a", &right.role, &rights);
+        assert_eq!(
+            finding.found,
+            "service account n/a may not patch taskruns.tekton.dev in all namespaces, patch taskruns.tekton.dev in namespace ci"
+        );
         assert!(
             finding.remedy.unwrap().starts_with("ClusterRole tekton-chains-controller-cluster-access of")
         );

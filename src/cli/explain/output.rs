@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Explained;
 use crate::cli::status::age;
-use crate::cli::style::{Style, table};
+use crate::cli::style::{Style, one_line};
 use crate::tekton::head::Mark;
 
 /// Texts of Events and reasons are cut to this; whoever writes Events writes here.
@@ -30,7 +30,7 @@ fn chapter(one: &Explained, style: Style) -> String {
         None => "none",
     };
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<12}{}", shown(value));
+        let _ = writeln!(text, "  {name:<12}{}", style.folded(14, &shown(value)));
     };
     line("ended", &ended);
     line("mark", mark);
@@ -44,7 +44,8 @@ fn chapter(one: &Explained, style: Style) -> String {
         let rows = seen.outcome.iter().map(|told| {
             [&told.artifact, &told.store, &told.result, &told.reason].map(|field| shown(field)).to_vec()
         });
-        let _ = write!(text, "\n{}\n", indented(&table(&["ARTIFACT", "STORE", "RESULT", "REASON"], rows)));
+        let table = style.table(2, &["ARTIFACT", "STORE", "RESULT", "REASON"], rows);
+        let _ = write!(text, "\n{}\n", indented(&table));
     }
     if !one.events.is_empty() {
         let _ = writeln!(text, "\n  Events");
@@ -52,15 +53,15 @@ fn chapter(one: &Explained, style: Style) -> String {
             let at = event.last_timestamp.as_ref().map(|at| format!("{} ago", age(one.now, at.0)));
             let (reason, message) = (event.reason.as_deref(), event.message.as_deref());
             let message = shown(message.unwrap_or_default());
-            let _ =
-                writeln!(text, "    {} {}: {message}", at.unwrap_or_default(), reason.unwrap_or_default());
+            let told = format!("{} {}: {message}", at.unwrap_or_default(), reason.unwrap_or_default());
+            let _ = writeln!(text, "    {}", style.folded(4, &told));
         }
     }
-    let sentence = format!("\n{}", sentence(&one.verdict.sentence));
+    let sentence = format!("\n{}", style.folded(0, &sentence(&one.verdict.sentence)));
     text.push_str(&if one.verdict.settled { style.good(&sentence) } else { style.bad(&sentence) });
     text.push('\n');
     if let Some(remedy) = &one.verdict.remedy {
-        let _ = writeln!(text, "→ {remedy}");
+        let _ = writeln!(text, "→ {}", style.folded(2, remedy));
     }
     text
 }
@@ -100,7 +101,7 @@ fn sentence(text: &str) -> String {
 
 /// One line, and not a longer one than an Event has.
 fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect()
+    one_line(text).chars().take(SHOWN).collect()
 }
 
 fn indented(text: &str) -> String {
@@ -144,7 +145,7 @@ mod tests {
             text(&[explained()], Style::PLAIN),
             "TaskRun ci/r\n  ended       5 min ago\n  mark        failed\n  retries     3\n\n  \
              ARTIFACT    STORE  RESULT  REASON\n  r.test/app  oci    failed  403 [2J\n\n  Events\n     \
-             SigningFailed: a b\n\nIt was given up.\n→ retry\n"
+             SigningFailed: a; b\n\nIt was given up.\n→ retry\n"
         );
     }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cli::runs::Seen;
+use crate::cli::style::one_line;
 use crate::config::Config;
 use crate::controller::decide::{Decision, Reason, decide};
 use crate::tekton::Kind;
@@ -73,7 +74,7 @@ impl Counts {
                 self.wait(seen);
                 self.blame(seen);
             }
-            (None, Decision::Ignore(_) | Decision::Release) => tally.ignored += 1,
+            (None, Decision::Ignore(_) | Decision::Release | Decision::LetGo) => tally.ignored += 1,
         }
     }
 
@@ -118,8 +119,8 @@ impl Counts {
 }
 
 fn cut(reason: &str) -> String {
-    let plain = reason.chars().map(|c| if c.is_control() { ' ' } else { c });
-    if reason.chars().count() > SHOWN { plain.take(SHOWN).chain(['…']).collect() } else { plain.collect() }
+    let plain = one_line(reason);
+    if plain.chars().count() > SHOWN { plain.chars().take(SHOWN).chain(['…']).collect() } else { plain }
 }
 
 #[cfg(test)]

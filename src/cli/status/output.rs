@@ -33,10 +33,14 @@ pub(super) fn text(status: &Status, style: Style) -> String {
             .iter()
             .take(MOST)
             .map(|(reason, cause)| vec![cause.runs.to_string(), cause.example.clone(), (*reason).to_owned()]);
-        let _ = writeln!(text, "{}", table(&["RUNS", "LATEST", "REASON"], rows));
+        let _ = writeln!(text, "{}", style.table(0, &["RUNS", "LATEST", "REASON"], rows));
         let _ = writeln!(
             text,
-            "\nhallmark explain NAME -n NAMESPACE says what to do about one; hallmark retry tries again."
+            "\n{}",
+            style.folded(
+                0,
+                "hallmark explain NAME -n NAMESPACE says what to do about one; hallmark retry tries again."
+            )
         );
     }
     text

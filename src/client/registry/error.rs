@@ -12,6 +12,7 @@ use crate::artifact::image::Image;
 use crate::client::http::{BodyError, ForbiddenAddress, SetupError};
 use crate::client::token::TokenError;
 use crate::credential::CredentialReport;
+use crate::credential::report::Tried;
 use crate::error::{About, Class, Diagnose};
 
 /// A failed operation on a registry.
@@ -63,7 +64,7 @@ pub enum Error {
         source: reqwest::Error,
     },
     /// Every credential was refused, or there was none.
-    #[error("cannot {action}: {report}")]
+    #[error("cannot {action}: {}", Tried(.report))]
     Denied {
         /// What was attempted.
         action: String,
@@ -144,6 +145,13 @@ fn tls_hint(host: &str) -> String {
     )
 }
 
+/// Registries have no common word for it: Amazon's answers 400 `TAG_INVALID`, Harbor 412, Azure's 405, others 409.
+fn may_be_immutable(status: StatusCode, code: &str, message: &str) -> bool {
+    const SAID: [StatusCode; 3] =
+        [StatusCode::METHOD_NOT_ALLOWED, StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED];
+    SAID.contains(&status) || code == "TAG_INVALID" || message.to_lowercase().contains("immutab")
+}
+
 struct Status(Option<StatusCode>);
 
 impl fmt::Display for Status {
@@ -211,7 +219,7 @@ impl Diagnose for Error {
             ),
             Self::Keychain { source, .. } => source.hint(),
             Self::Token { source, .. } => source.hint(),
-            Self::Refused { status: StatusCode::METHOD_NOT_ALLOWED | StatusCode::CONFLICT, .. } => {
+            Self::Refused { status, code, message, .. } if may_be_immutable(*status, code, message) => {
                 Some("the registry may keep tags immutable: exempt tags that begin with sha256-".to_owned())
             }
             _ => None,

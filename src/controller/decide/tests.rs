@@ -59,6 +59,9 @@ fn a_running_run_is_held_once_and_never_where_finalizers_are_off() {
 fn marked_runs_foreign_runs_and_runs_elsewhere_are_left_alone() {
     for mark in ["true", "failed"] {
         assert_eq!(decided(run(marked(mark), "True"), &[], &[]), Decision::Ignore(Reason::Marked));
+        let mut held = marked(mark);
+        held["finalizers"] = json!(["chains.tekton.dev/taskrun"]);
+        assert_eq!(decided(run(held, "True"), &[], &[]), Decision::LetGo);
     }
     assert_eq!(decided(run(json!({}), "True"), &[], &["other"]), Decision::Ignore(Reason::Namespace));
     assert_eq!(decided(run(json!({}), "True"), &[], &["other", "ci"]), Decision::Sign);

@@ -97,8 +97,16 @@ impl Events {
 }
 
 fn message(what: &str, next: &str) -> String {
-    let next = if next.is_empty() { String::new() } else { format!(". {next}") };
+    // What servers say ends with a full stop at times.
+    let what = what.trim_end_matches('.');
+    let next = if next.is_empty() { String::new() } else { format!(". {}", capital(next)) };
     format!("{}{next}", cut(what, LONGEST.saturating_sub(next.len())))
+}
+
+/// A sentence begins with a capital letter; remedies are written to follow a colon, too.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
 }
 
 fn cut(text: &str, longest: usize) -> String {

@@ -106,7 +106,7 @@ impl Summary {
     /// What happens after this attempt.
     pub(crate) fn whats_next(&self) -> String {
         match (&self.next, self.given_up) {
-            (Some(Next::After(delay)), _) => format!("Tried again in {} s.", delay.as_secs()),
+            (Some(Next::After(delay)), _) => format!("Tried again in {} s.", delay.as_secs().max(1)),
             (Some(Next::Host(host, _)), _) => format!("Tried again as soon as {host} answers."),
             (_, Some(reason)) => format!("Not tried again: {reason}."),
             _ => String::new(),

@@ -94,7 +94,7 @@ impl Cluster {
                 tracing::debug!("the API server does not say who the agent is: {}", status.message);
                 return Ok(None);
             }
-            Err(source) => return Err(ApiError { what: "who the agent is".to_owned(), source }),
+            Err(error) => return Err(ApiError { what: "who the agent is".to_owned(), error }),
             Ok(review) => review,
         };
         let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);

@@ -20,7 +20,7 @@ impl CredentialReport {
         }
         match self.target.operation {
             Operation::Push if refused(Outcome::Denied) => format!(
-                "the credential is valid but may not push: add one for {registry} that may to the secrets of the run's service account"
+                "the credential is valid but may not push: the secrets of the run's service account need one for {registry} that may"
             ),
             Operation::Pull if refused(Outcome::Denied) => {
                 "the credential is valid but may not read this repository: grant it that".to_owned()

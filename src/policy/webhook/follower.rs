@@ -26,6 +26,7 @@ use tokio::sync::{Notify, watch};
 
 use super::snapshot::{Held, Snapshot, key_secrets, no_match};
 use super::verdicts::Verdicts;
+use crate::client::kubernetes::said;
 use crate::config::{Config, Finding};
 use crate::credential::registry_config::RegistryConfig;
 use crate::error::chain;
@@ -105,12 +106,8 @@ struct Roots(BTreeMap<String, NamedRoot>);
 /// Why nothing new is known.
 #[derive(Debug, thiserror::Error)]
 enum FollowError {
-    #[error("cannot read {what}")]
-    Api {
-        what: &'static str,
-        #[source]
-        source: kube::Error,
-    },
+    #[error("cannot read {what}: {}", said(.error))]
+    Api { what: &'static str, error: kube::Error },
     #[error("{map} has mistakes: {}", Told(.findings))]
     Settings { map: String, findings: Vec<Finding> },
 }
@@ -200,7 +197,7 @@ impl Follower {
     }
 
     async fn inputs(&mut self) -> Result<Inputs, FollowError> {
-        let failed = |what| move |source| FollowError::Api { what, source };
+        let failed = |what| move |error| FollowError::Api { what, error };
         let root = match &self.sources.trusted_root {
             None => Root::default(),
             Some(file) => match self.trust.current(file).await {
@@ -241,7 +238,7 @@ impl Follower {
     async fn map(&self, name: &str) -> Result<BTreeMap<String, String>, FollowError> {
         let maps = Api::<ConfigMap>::namespaced(self.client.clone(), &self.sources.namespace);
         let found = maps.get_opt(name).await;
-        let found = found.map_err(|source| FollowError::Api { what: "the settings", source })?;
+        let found = found.map_err(|error| FollowError::Api { what: "the settings", error })?;
         Ok(found.and_then(|map| map.data).unwrap_or_default())
     }
 

@@ -27,6 +27,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::certificate::{CertificateError, Material, authorities};
+use crate::client::kubernetes::said;
 use crate::error::chain;
 
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -65,12 +66,8 @@ pub(super) struct Keeper {
 /// Why the certificate could not be kept.
 #[derive(Debug, thiserror::Error)]
 enum KeepError {
-    #[error("cannot {action}: {source}")]
-    Api {
-        action: String,
-        #[source]
-        source: kube::Error,
-    },
+    #[error("cannot {action}: {}", said(.error))]
+    Api { action: String, error: kube::Error },
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error("another replica was faster")]
@@ -146,7 +143,7 @@ impl Keeper {
         let secrets = Api::<Secret>::namespaced(self.client.clone(), namespace);
         let failed = |verb: &str| {
             let action = format!("{verb} Secret {namespace}/{name}, which the installation brings");
-            move |source| KeepError::Api { action, source }
+            move |error| KeepError::Api { action, error }
         };
         let mut secret = secrets.get(name).await.map_err(failed("read"))?;
         let (held, now) = (secret.data.as_ref().and_then(Material::read), Timestamp::now());
@@ -173,7 +170,7 @@ impl Keeper {
         let (api, name) = (Api::<K>::all(self.client.clone()), &self.places.configuration);
         let failed = |verb: &str| {
             let action = format!("{verb} {kind} {name}");
-            move |source| KeepError::Api { action, source }
+            move |error| KeepError::Api { action, error }
         };
         let found = api.get(name).await.map_err(failed("read"))?;
         let stale: Vec<_> =

@@ -55,8 +55,12 @@ pub struct Status {
     pub code: u16,
 }
 
+/// In the folder `HALLMARK_AUDIT_LOGS`, where somebody wants to judge all of them, else beside the cluster's data.
 pub(super) fn log_path(folder: &Path) -> PathBuf {
-    folder.join("audit.log")
+    match std::env::var_os("HALLMARK_AUDIT_LOGS") {
+        Some(kept) => Path::new(&kept).join(folder.file_name().unwrap()).with_extension("log"),
+        None => folder.join("audit.log"),
+    }
 }
 
 impl Cluster {
