@@ -84,11 +84,11 @@ impl State {
             task.children.clear();
             let host = task.host.take();
             let since = *task.since.get_or_insert(now);
-            let (lane, attempts, reopened, body) =
-                (task.lane, task.attempts, task.reopened, task.body.take());
+            let (lane, came, attempts, reopened, body) =
+                (task.lane, task.came, task.attempts, task.reopened, task.body.take());
             self.body_bytes -= body.as_ref().map_or(0, Bytes::len);
             self.awaits_no_more(&key, host);
-            return Some(Job { key, body, attempts, since, lane, reopened });
+            return Some(Job { key, body, attempts, came, since, lane, reopened });
         }
         None
     }
