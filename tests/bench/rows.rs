@@ -2,8 +2,10 @@
 //! Each starts from a namespace of its own and leaves no process behind.
 
 mod backlog;
+mod credentials;
 mod crowd;
 mod growth;
+mod helper;
 mod replicas;
 mod silent;
 mod soak;
@@ -26,5 +28,7 @@ pub async fn measure(bench: &mut Bench<'_>, program: &Program, situation: Situat
         Situation::Soak => soak::measure(bench, program, soak).await,
         Situation::Growth => growth::measure(bench, program).await,
         Situation::Crowd => crowd::measure(bench, program).await,
+        Situation::Credentials => credentials::measure(bench, program).await,
+        Situation::Helper => helper::measure(bench, program).await,
     }
 }
