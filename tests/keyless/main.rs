@@ -23,6 +23,7 @@ mod signing;
 mod support;
 
 mod spire;
+mod spire_helper;
 mod spire_signing;
 mod transparency;
 mod trust;
