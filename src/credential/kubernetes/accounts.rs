@@ -145,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_reading_serves_those_that_wait_for_it_and_nobody_after_them() {
-        let server = Server::start(StatusCode::SERVICE_UNAVAILABLE).await;
+        let server = Server::start(StatusCode::FORBIDDEN).await;
         let (accounts, known) = (Accounts::default(), Instant::now());
         for number in 1..=2 {
             let read = || accounts.read(&server.client, "ci", "builder", known);
