@@ -2,13 +2,16 @@
 
 use super::*;
 
+/// Number, source, type, data key and content; the entries and problems that come of it.
+type Row<'a> = (u8, &'a Source, &'a str, &'a str, &'a str, &'a [&'a str], &'a [ProblemCode]);
+
 #[test]
 fn every_row_of_the_table_of_types() {
     use ProblemCode::{NoEntries, OpaqueType, UnsupportedType};
     let wrapped = format!(r#"{{"auths":{{{GOOD}}}}}"#);
     let bare = format!("{{{GOOD}}}");
     let (account, pod) = (Source::ServiceAccountSecrets, Source::PodImagePullSecrets);
-    let rows: [(u8, &Source, &str, &str, &str, &[&str], &[ProblemCode]); 16] = [
+    let rows: [Row<'_>; 16] = [
         (1, &account, CONFIG_JSON, ".dockerconfigjson", &wrapped, &[GOOD_ENTRY], &[]),
         (1, &account, CONFIG_JSON, ".dockerconfigjson", "{}", &[], &[NoEntries]),
         (2, &account, CFG, ".dockercfg", &bare, &[GOOD_ENTRY], &[]),
