@@ -41,7 +41,7 @@ pub enum Command {
 pub async fn run(command: Command) -> Exit {
     match command {
         Command::Login(arguments) => login::login(arguments).await,
-        Command::Logout(arguments) => login::logout(&arguments),
+        Command::Logout(arguments) => login::logout(arguments).await,
         Command::ConfigureDocker(arguments) => configure_docker::run(arguments).await,
         Command::PullToken(arguments) => pull_token::run(arguments).await,
         Command::List(arguments) => identities::list(arguments).await,

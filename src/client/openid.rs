@@ -1,5 +1,6 @@
 //! A person's login at an OpenID Connect provider: the authorization code flow with PKCE (RFC 7636, RFC 8252) where
-//! there is a browser, the device flow (RFC 8628) where there is none, and refreshing (credentials specification §7.2).
+//! there is a browser, the device flow (RFC 8628) where there is none, refreshing, and ending it (RFC 7009) where that is
+//! offered (credentials specification §7.2).
 //!
 //! # Guarantees
 //!
@@ -68,6 +69,7 @@ struct Endpoints {
     authorization: Url,
     token: Url,
     device: Option<Url>,
+    revocation: Option<Url>,
     /// What it knows, where it says so.
     scopes: Option<Vec<String>>,
 }
@@ -79,6 +81,7 @@ struct Published {
     authorization_endpoint: String,
     token_endpoint: String,
     device_authorization_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
     scopes_supported: Option<Vec<String>>,
 }
 
@@ -134,6 +137,7 @@ impl OpenId {
             authorization: secure(&published.authorization_endpoint)?,
             token: secure(&published.token_endpoint)?,
             device: published.device_authorization_endpoint.as_deref().map(secure).transpose()?,
+            revocation: published.revocation_endpoint.as_deref().map(secure).transpose()?,
             scopes: published.scopes_supported,
         };
         // Tokens name the issuer as it names itself.
@@ -184,6 +188,16 @@ impl OpenId {
         let granted = granted::read(&answer, &self.relation, None, now)?;
         // Providers that do not rotate refresh tokens send none.
         Ok(Granted { refresh_token: granted.refresh_token.or_else(|| Some(token.clone())), ..granted })
+    }
+
+    /// Ends a refresh token, and with it the login (RFC 7009); answers whether the provider offers that.
+    pub async fn revoke(&self, token: &Redacted) -> Result<bool, Error> {
+        let Some(endpoint) = &self.endpoints.revocation else { return Ok(false) };
+        let (text, sent) = (token.expose_text(), Credential::RegistryToken(token.clone()));
+        let form = [("token", &*text), ("token_type_hint", "refresh_token")];
+        // A token that it does not know has ended as well, and is answered in the same way.
+        self.ask(endpoint, &form, &sent).await?;
+        Ok(true)
     }
 
     /// Begins a login on another machine.
@@ -295,6 +309,11 @@ fn seconds(count: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
     use super::*;
 
     #[test]
@@ -311,21 +330,28 @@ mod tests {
         }
     }
 
-    #[test]
-    fn of_an_attempt_the_challenge_alone_goes_to_the_browser() {
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn openid(revocation: Option<Url>) -> OpenId {
         let relation = Relation { issuer: "https://login.example".into(), client: "hallmark".into() };
-        let url = |text: &str| Url::parse(text).unwrap();
         let endpoints = Endpoints {
             authorization: url("https://login.example/auth?tenant=1"),
             token: url("https://login.example/token"),
             device: None,
+            revocation,
             scopes: Some(vec!["openid".into(), "email".into()]),
         };
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let registries = RegistryConfig::of_environment(crate::credential::registry_config::Proxies::none());
         let transport = Transport::new(&registries, crate::credential::registry_config::Trust::System);
-        let client = Clients::default().of(&transport).unwrap();
-        let openid = OpenId { relation, endpoints, client };
+        OpenId { relation, endpoints, client: Clients::default().of(&transport).unwrap() }
+    }
+
+    #[test]
+    fn of_an_attempt_the_challenge_alone_goes_to_the_browser() {
+        let openid = openid(None);
         let attempt = Attempt::new().unwrap();
         let address = openid.authorization("http://127.0.0.1:1/callback", &attempt);
         let query = |name: &str| {
@@ -337,5 +363,35 @@ mod tests {
         assert_eq!(query("code_challenge_method").as_deref(), Some("S256"));
         assert!(!address.as_str().contains(attempt.verifier()));
         assert_ne!(Attempt::new().unwrap().state(), attempt.state());
+    }
+    /// A provider that ends tokens, answers as it is told, and remembers what it was asked.
+    async fn provider(status: u16, body: &'static str) -> (Url, Arc<Mutex<Vec<String>>>, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = url(&format!("http://{}/revoke", listener.local_addr().unwrap()));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let app = axum::Router::new().fallback(move |form: String| async move {
+            log.lock().unwrap().push(form);
+            (StatusCode::from_u16(status).unwrap(), body)
+        });
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        (address, asked, serving)
+    }
+
+    #[tokio::test]
+    async fn a_refresh_token_is_ended_where_the_provider_offers_that() {
+        let (address, asked, _serving) = provider(200, "").await;
+        assert!(openid(Some(address)).revoke(&Redacted::from("canary")).await.unwrap());
+        assert_eq!(*asked.lock().unwrap(), ["token=canary&token_type_hint=refresh_token&client_id=hallmark"]);
+        assert!(!openid(None).revoke(&Redacted::from("canary")).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_does_not_end_a_token_is_told_in_its_words_and_without_the_token() {
+        let refusal = r#"{"error":"unsupported_token_type","error_description":"canary is none of ours"}"#;
+        let (address, _, _serving) = provider(400, refusal).await;
+        let error = openid(Some(address)).revoke(&Redacted::from("canary")).await.unwrap_err().to_string();
+        assert!(error.contains("unsupported_token_type") && !error.contains("canary"), "{error}");
     }
 }

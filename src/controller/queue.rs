@@ -42,6 +42,8 @@ pub struct Job {
     pub body: Option<Bytes>,
     /// How often it was tried before.
     pub attempts: u32,
+    /// When it was offered.
+    pub came: Instant,
     /// When it was first tried.
     pub since: Instant,
     /// Where it stood.

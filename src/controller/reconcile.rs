@@ -21,7 +21,7 @@ use super::runs::{RunError, Runs};
 use super::settings::{Followed, Settings};
 use crate::client::registry::{KeychainFuture, Registry, Session};
 use crate::credential::agent::{Agent, Permission};
-use crate::credential::kubernetes::Cluster;
+use crate::credential::kubernetes::{Cluster, Reuse};
 use crate::credential::named::RunReferences;
 use crate::error::Diagnose;
 use crate::flow::outcome::Outcome;
@@ -129,7 +129,7 @@ async fn sign(
             }
         },
     };
-    let session = Arc::new(ctx.session(&completed, settings, job.attempts > 0));
+    let session = Arc::new(ctx.session(&completed, settings, job));
     let rivals = ctx.roster.borrow().as_ref().is_none_or(|members| members.count() > 1);
     let stations = stations(&completed, settings, &session, rivals);
     let read = Instant::now();
@@ -157,7 +157,9 @@ fn stations(run: &CompletedRun, settings: &Settings, session: &Arc<Session>, riv
 
 impl Context {
     /// The registries as this run may use them. Its credentials are read when a registry first asks for one.
-    fn session(&self, run: &CompletedRun, settings: &Settings, anew: bool) -> Session {
+    fn session(&self, run: &CompletedRun, settings: &Settings, job: &Job) -> Session {
+        let anew = job.attempts > 0;
+        let reuse = if anew { Reuse::Nothing } else { Reuse::Known(job.came) };
         let references = RunReferences::of(run);
         let namespace = references.namespace.clone();
         let cluster = Arc::clone(&self.cluster);
@@ -171,7 +173,7 @@ impl Context {
         let accounts = settings.clouds.accounts.clone();
         let keychain: BoxFuture<'static, _> = async move {
             let keychain = async {
-                let own = cluster.keychain(&references, accounts.as_ref(), anew).await?;
+                let own = cluster.keychain(&references, accounts.as_ref(), reuse).await?;
                 cluster.lend(own, agent, anew).await
             };
             keychain.await.map(Arc::new).map_err(|error| Arc::new(error) as Arc<dyn Diagnose + Send + Sync>)

@@ -2,14 +2,16 @@
 //! now (credentials specification §1.2, sources 1 to 4); in [`own`] those of the agent's own account (source 6).
 //!
 //! Secrets are read by name, one by one, never listed. What was read may serve later runs of the same namespace
-//! for a minute; pods and service accounts are read anew each time, since they decide whose credentials count.
+//! for a minute. Pods and service accounts decide whose credentials count: a pod is read anew each time, and a service
+//! account after its run was known to have ended, once for all runs of which that is true at the same time.
 //! Not found and forbidden are problems of one source; only an API server that does not answer is an error.
 
+mod accounts;
 mod own;
 mod policy;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -36,7 +38,18 @@ const CAPACITY: usize = 1024;
 pub struct Cluster {
     client: Client,
     own: OwnAccount,
+    accounts: accounts::Accounts,
     readings: Mutex<HashMap<NamedSecretKey, (Instant, Read)>>,
+}
+
+/// What may be used of what was read before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// Nothing: for attempts after a failure.
+    Nothing,
+    /// Secrets of the last minute, and service accounts that were read since this moment: when it was known that the
+    /// run has ended.
+    Known(Instant),
 }
 
 /// What a Secret held, at the version that it had; no version when it was not there.
@@ -54,7 +67,7 @@ type NamedSecretKey = (String, NamedSecret);
 #[error("cannot read {what} from the API server: {}", said(.error))]
 pub struct ApiError {
     what: String,
-    error: kube::Error,
+    error: Arc<kube::Error>,
 }
 
 impl Diagnose for ApiError {
@@ -70,31 +83,39 @@ impl Diagnose for ApiError {
 impl Cluster {
     /// Reads with the rights of `client`; the agent's own account is whoever these rights belong to.
     pub fn new(client: Client) -> Self {
-        Self { client, own: OwnAccount::default(), readings: Mutex::default() }
+        Self::of(client, OwnAccount::default())
     }
 
     /// The same for somebody else, who knows the name of the agent's account.
     pub fn on_behalf_of(client: Client, namespace: &str, account: &str) -> Self {
-        Self { client, own: OwnAccount::named(namespace, account), readings: Mutex::default() }
+        Self::of(client, OwnAccount::named(namespace, account))
+    }
+
+    fn of(client: Client, own: OwnAccount) -> Self {
+        Self { client, own, accounts: accounts::Accounts::default(), readings: Mutex::default() }
     }
 
     /// Gathers the keychain of one run; with `accounts` its service account's own identity in clouds is a source
-    /// (`registry.run-identity`). With `anew` nothing remembered is used: for attempts after a failure.
+    /// (`registry.run-identity`).
     pub async fn keychain(
         &self,
         run: &RunReferences,
         accounts: Option<&Accounts>,
-        anew: bool,
+        reuse: Reuse,
     ) -> Result<Keychain, ApiError> {
+        let (anew, known) = match reuse {
+            Reuse::Nothing => (true, Instant::now()),
+            Reuse::Known(at) => (false, at),
+        };
         let mut keychain = Keychain::default();
         let pods = self.pods(run, &mut keychain).await?;
         let pods: Vec<&Pod> = pods.iter().collect();
         let mut found = Vec::new();
         for name in run.accounts(&pods) {
             let source = Source::ServiceAccountSecrets;
-            found.extend(self.service_account(&run.namespace, &name, source, &mut keychain).await?);
+            found.extend(self.service_account(&run.namespace, &name, known, source, &mut keychain).await?);
         }
-        let found: Vec<&ServiceAccount> = found.iter().collect();
+        let found: Vec<&ServiceAccount> = found.iter().map(|account| &**account).collect();
         if let Some(accounts) = accounts {
             keychain.fetchers =
                 found.iter().flat_map(|account| accounts.of(&run.namespace, account)).collect();
@@ -122,6 +143,7 @@ impl Cluster {
             let what = Location::Pod(format!("{}/{name}", run.namespace));
             let gone =
                 (ProblemCode::PodGone, "it was deleted; the pod template and the service account remain");
+            let found = found.map_err(Arc::new);
             pods.extend(Self::settle(found, Source::PodImagePullSecrets, what, gone, keychain)?);
         }
         Ok(pods)
@@ -131,11 +153,12 @@ impl Cluster {
         &self,
         namespace: &str,
         name: &str,
+        known: Instant,
         source: Source,
         keychain: &mut Keychain,
-    ) -> Result<Option<ServiceAccount>, ApiError> {
+    ) -> Result<Option<Arc<ServiceAccount>>, ApiError> {
         let what = Location::ServiceAccount(format!("{namespace}/{name}"));
-        let found = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace).get_opt(name).await;
+        let found = self.accounts.read(&self.client, namespace, name, known).await;
         let gone =
             (ProblemCode::ServiceAccountNotFound, "it does not exist; only the pod's credentials are left");
         let account = Self::settle(found, source, what, gone, keychain)?;
@@ -192,7 +215,8 @@ impl Cluster {
         let found = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(&first.name).await;
         let gone = (ProblemCode::SecretNotFound, "it does not exist");
         let mut missing = Keychain::default();
-        let found = Self::settle(found, first.source.clone(), location, gone, &mut missing)?;
+        let found =
+            Self::settle(found.map_err(Arc::new), first.source.clone(), location, gone, &mut missing)?;
         let read = sources.iter().map(|secret| {
             let secret = NamedSecret::clone(secret);
             let Some(found) = &found else {
@@ -212,7 +236,7 @@ impl Cluster {
 
     /// Turns "not found" and "forbidden" into problems; what is left is the object or a failure of the server.
     fn settle<K>(
-        found: kube::Result<Option<K>>,
+        found: Result<Option<K>, Arc<kube::Error>>,
         source: Source,
         location: Location,
         gone: (ProblemCode, &str),
@@ -221,10 +245,12 @@ impl Cluster {
         let (code, detail) = match found {
             Ok(Some(object)) => return Ok(Some(object)),
             Ok(None) => (gone.0, gone.1.to_owned()),
-            Err(kube::Error::Api(status)) if status.code == 403 => {
-                (ProblemCode::SecretForbidden, format!("{}: grant it that", status.message))
-            }
-            Err(error) => return Err(ApiError { what: location.to_string(), error }),
+            Err(error) => match &*error {
+                kube::Error::Api(status) if status.code == 403 => {
+                    (ProblemCode::SecretForbidden, format!("{}: grant it that", status.message))
+                }
+                _ => return Err(ApiError { what: location.to_string(), error }),
+            },
         };
         keychain.problems.push(Problem { source, location, code, detail });
         Ok(None)

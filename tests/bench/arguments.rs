@@ -59,6 +59,10 @@ pub enum Situation {
     Growth,
     /// 50,000 signed runs of 10 KiB, then 10,000 of 50 KiB.
     Crowd,
+    /// A registry with token authentication: what is read and asked for the credentials of a run.
+    Credentials,
+    /// The credential helper: a token that is kept, and many helpers at once.
+    Helper,
     /// Certificates of a real Fulcio, beside Chains.
     Keyless,
     /// The same with a log: Rekor v1 beside Chains; Rekor v2 with timestamps.

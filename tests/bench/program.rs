@@ -81,7 +81,8 @@ impl Program {
         self.start_with(world, Key::Pem, namespace, &["--replica", name])
     }
 
-    fn start_with(&self, world: &World, key: Key, namespace: &str, more: &[&str]) -> Running {
+    /// Starts it for the runs of one namespace, with more arguments.
+    pub fn start_with(&self, world: &World, key: Key, namespace: &str, more: &[&str]) -> Running {
         let folder = tempfile::tempdir().unwrap();
         // Chains has the path of its keys compiled in; see `in_its_own_etc`.
         let keys = folder.path().join("etc/signing-secrets");

@@ -3,8 +3,10 @@
 
 mod backlog;
 mod counted;
+mod credentials;
 mod crowd;
 mod growth;
+mod helper;
 mod keyless;
 mod replicas;
 mod silent;
@@ -28,6 +30,8 @@ pub async fn measure(bench: &mut Bench<'_>, program: &Program, situation: Situat
         Situation::Soak => soak::measure(bench, program, soak).await,
         Situation::Growth => growth::measure(bench, program).await,
         Situation::Crowd => crowd::measure(bench, program).await,
+        Situation::Credentials => credentials::measure(bench, program).await,
+        Situation::Helper => helper::measure(bench, program).await,
         Situation::Keyless | Situation::KeylessLogged => unreachable!("they are compared"),
     }
 }

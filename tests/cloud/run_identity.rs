@@ -10,7 +10,7 @@ use hallmark::credential::Keychain;
 use hallmark::credential::cloud::account::{Accounts, Defaults};
 use hallmark::credential::cloud::federation::Federation;
 use hallmark::credential::cloud::{Surroundings, acr, ecr, google};
-use hallmark::credential::kubernetes::Cluster as Reader;
+use hallmark::credential::kubernetes::{Cluster as Reader, Reuse};
 use hallmark::credential::named::RunReferences;
 use hallmark::credential::{Credential, Fetcher, Problem};
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ impl World {
             children: Vec::new(),
         };
         let reader = Reader::new(self.cluster.client().await);
-        reader.keychain(&references, Some(accounts), true).await.unwrap()
+        reader.keychain(&references, Some(accounts), Reuse::Nothing).await.unwrap()
     }
 
     /// What the run's own account is granted for a registry.

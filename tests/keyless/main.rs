@@ -28,6 +28,7 @@ mod support;
 mod ten_faults;
 
 mod spire;
+mod spire_helper;
 mod spire_signing;
 mod transparency;
 mod trust;

@@ -14,7 +14,7 @@ use crate::support::{Cluster, Finished, Fulcio, Hallmark, Issuer, Pod, Spire};
 const TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
 
 /// SPIRE with this process registered, and its SPIFFE ID, for tests that leave the agent alone.
-async fn shared() -> &'static (Spire, String) {
+pub async fn shared() -> &'static (Spire, String) {
     static SHARED: OnceCell<(Spire, String)> = OnceCell::const_new();
     SHARED
         .get_or_init(async || {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::person::Person;
-use crate::support::{Cosign, Crane, eventually};
+use crate::support::{Cosign, Crane, Known, Pod, eventually};
 use crate::world::Running;
 
 const NOT_FOUND: &str = "credentials not found in native keychain\n";
@@ -166,6 +166,65 @@ async fn the_source_of_identity_tokens_that_is_named_is_the_only_one() {
         person.shell(&format!("export SPIFFE_ENDPOINT_SOCKET=unix:$HOME/none.sock; {get}")).await.failed();
     assert!(away.stdout.contains("SPIFFE Workload API"), "{}", away.stdout);
     assert_eq!(world.sts.count(&person.identity), 2);
+}
+
+/// What the kubelet mounts into every pod, and the right to ask for more tokens of the pod's own account.
+#[tokio::test]
+async fn in_a_pod_the_api_server_is_asked_for_a_token_of_the_pods_own_account() {
+    let world = &Running::shared().await.world;
+    let (cluster, namespace) = (&world.cluster, world.cluster.namespace("in-a-pod").await);
+    let identity = format!("org/{namespace}");
+    world.sts.knows(&identity, Known::account(cluster, &namespace, "default", 3600));
+    let own = tempfile::tempdir().unwrap();
+    let files = [
+        ("token", cluster.token(&namespace, "default").await),
+        ("ca.crt", cluster.ca_pem()),
+        ("namespace", namespace.clone()),
+    ];
+    for (name, content) in files {
+        std::fs::write(own.path().join(name), content).unwrap();
+    }
+    let (providers, ca) = (world.providers(), world.sts.ca());
+    let mounts = [
+        (own.path(), "/var/run/secrets/kubernetes.io/serviceaccount"),
+        (&providers, "/settings/providers.toml"),
+        (&ca, "/settings/ca.pem"),
+    ];
+    let pod = match Pod::start(&mounts).await {
+        Ok(pod) => pod,
+        Err(reason) => return println!("in a pod, skipped: no mount namespace here: {reason}"),
+    };
+    let (host, port) = cluster.url().trim_start_matches("https://").rsplit_once(':').unwrap();
+    let environment = [
+        ("HOME", "/tmp"),
+        ("KUBERNETES_SERVICE_HOST", host),
+        ("KUBERNETES_SERVICE_PORT", port),
+        ("HALLMARK_PROVIDERS", "/settings/providers.toml"),
+        ("HALLMARK_IDENTITY", &identity),
+        ("HALLMARK_IDENTITY_PROVIDER", "kubernetes"),
+        ("SSL_CERT_FILE", "/settings/ca.pem"),
+    ];
+    let script = format!("printf %s {} | /hallmark credential-helper get", world.registry.host());
+    let get = async || pod.run("/bin/sh", &["-c", &script], &environment).await;
+    let denied = get().await.failed();
+    assert!(denied.stdout.contains("403") && denied.stdout.contains("serviceaccounts"), "{}", denied.stdout);
+    assert_eq!(world.sts.count(&identity), 0);
+
+    let rbac = "rbac.authorization.k8s.io";
+    let metadata = json!({"name": "own-tokens", "namespace": namespace});
+    cluster
+        .create(&json!({"apiVersion": format!("{rbac}/v1"), "kind": "Role", "metadata": metadata,
+            "rules": [{"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": ["default"],
+                "verbs": ["create"]}]}))
+        .await;
+    cluster
+        .create(&json!({"apiVersion": format!("{rbac}/v1"), "kind": "RoleBinding", "metadata": metadata,
+            "roleRef": {"apiGroup": rbac, "kind": "Role", "name": "own-tokens"},
+            "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}]}))
+        .await;
+    let got: Value = serde_json::from_str(&get().await.succeeded().stdout).unwrap();
+    assert_eq!(got["Username"], "_token");
+    assert_eq!(world.sts.count(&identity), 1);
 }
 
 #[tokio::test]

@@ -96,6 +96,50 @@ async fn an_identity_is_listed_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn no_token_is_told_even_when_everything_is_logged() {
+    let world = &Running::shared().await.world;
+    let person = maker(world, "traced").await;
+    let registry = world.registry.host();
+    let traced = async |arguments: &[&str]| {
+        let more = ["--registry", &registry, "--log", "trace"];
+        person.hallmark(&[&["auth", "identity"], arguments, &more].concat()).await
+    };
+    let rule = ["--identity-issuer", "https://issuer.example", "--subject", "s", "--role", "registry.pull"];
+    let made = traced(&[&["create", "traced"][..], &rule].concat()).await.succeeded();
+    let identity = made.stdout.trim().to_owned();
+    let github = ["create", "github", "traced-too", "--github-repo=ORG/REPO", "--role=registry.pull"];
+    let mut told = vec![made, traced(&github).await.succeeded()];
+    let keys = std::fs::read_to_string(person.file("token")).unwrap();
+    for (arguments, well) in [
+        (&["list"][..], true),
+        (&["update", &identity, "--name", "renamed"], true),
+        // A token in the place of keys, as a person may err.
+        (&["update", &identity, "--issuer-keys", &keys], false),
+        (&["delete", &identity], true),
+        (&["delete", &identity], false),
+    ] {
+        let finished = traced(arguments).await;
+        told.push(if well { finished.succeeded() } else { finished.failed() });
+    }
+    world.sts.fails(&person.identity, 403, 1);
+    told.push(traced(&["list"]).await.failed());
+    let logged = told.iter().filter(|one| one.stderr.contains("TRACE")).count();
+    assert!(logged >= 6, "everything is logged: {logged}");
+
+    let mut canaries = world.sts.canaries();
+    assert!(canaries.len() > 1, "tokens were granted");
+    canaries.push(keys);
+    for canary in canaries {
+        // The signature of a token is the part that nobody else can make.
+        let part = canary.trim().rsplit('.').next().unwrap();
+        for (number, one) in told.iter().enumerate() {
+            let text = format!("{}{}", one.stdout, one.stderr);
+            assert!(!text.contains(part), "call {number} told a secret");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_role_that_is_not_there_makes_no_identity() {
     let world = &Running::shared().await.world;
     let person = maker(world, "roles").await;

@@ -141,6 +141,7 @@ async fn a_login_opens_the_registry_is_renewed_without_the_person_and_ends_with_
     }
     let out = ada.person.hallmark(&["auth", "logout"]).await.succeeded();
     assert!(out.stdout.contains("logged out at"), "{}", out.stdout);
+    assert!(out.stdout.contains("the issuer offers no way to end it there"), "{}", out.stdout);
     assert!(ada.kept().is_none());
     // Whatever is open to everybody stays open.
     assert_eq!(ada.get().await, (Some(1), NOT_FOUND.to_owned()));

@@ -17,6 +17,7 @@ mod failures;
 mod helper;
 mod identities;
 mod login;
+mod overlay;
 mod person;
 mod pull_token;
 mod runs;

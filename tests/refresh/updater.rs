@@ -48,7 +48,7 @@ async fn case_2_a_secret_without_the_annotation_is_never_touched() {
 }
 
 #[tokio::test]
-async fn case_3_after_a_restart_a_fresh_token_costs_no_exchange_and_no_token_is_in_any_log_or_object() {
+async fn case_3_and_11_a_restart_costs_no_exchange_while_a_token_is_fresh_and_no_token_is_told() {
     let world = World::start().await;
     let tenant = world.tenant("restart", 3600).await;
     let denied = world.tenant("denied", 3600).await;

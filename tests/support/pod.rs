@@ -18,11 +18,14 @@ root=$1 binary=$2
 shift 2
 mount -t tmpfs pod "$root"
 mkdir "$root/tmp"
-for folder in usr bin lib lib64 etc dev; do
+for folder in usr bin lib lib64 dev; do
     [ -d "/$folder" ] || continue
     mkdir "$root/$folder"
     mount --rbind "/$folder" "$root/$folder"
 done
+# A copy of what may be read: pods have places of their own in it.
+mkdir "$root/etc"
+cp -a /etc/. "$root/etc/" 2>/dev/null || :
 touch "$root/hallmark"
 mount --bind "$binary" "$root/hallmark"
 while [ $# -gt 0 ]; do
@@ -68,21 +71,33 @@ impl Pod {
 
     /// Runs the binary under test in it.
     pub async fn hallmark(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
-        run(self.command(arguments, environment)).await
+        self.run("/hallmark", arguments, environment).await
+    }
+
+    /// Runs a program in it; the binary under test is `/hallmark`, and `/tmp` can be written.
+    pub async fn run(&self, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+        run(self.command(program, arguments, environment)).await
     }
 
     /// Starts the binary under test in it.
     pub fn start_hallmark(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Hallmark {
-        Hallmark::spawn(self.command(arguments, environment), tempfile::tempdir().unwrap())
+        let command = self.command("/hallmark", arguments, environment);
+        Hallmark::spawn(command, tempfile::tempdir().unwrap())
     }
 
-    fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
+    /// Starts a program in it that goes on until it is told to end.
+    pub fn start_program(&self, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Server {
+        let mut command = self.command(program, arguments, environment);
+        Server::spawn("program", &mut command, self.root.path())
+    }
+
+    fn command(&self, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new("nsenter");
         if !self.privileged {
             command.args(["--user", "--preserve-credentials"]);
         }
         command.args(["--mount", "--target", &self.holder.id().to_string()]);
-        command.arg("chroot").arg(self.root.path()).arg("/hallmark").args(arguments);
+        command.arg("chroot").arg(self.root.path()).arg(program).args(arguments);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").envs(environment.iter().copied());
         command
     }

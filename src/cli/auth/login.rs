@@ -20,6 +20,7 @@ use super::super::credential_helper::session::{
 use super::super::{Exit, fail, refuse};
 use crate::client::openid::attempt::Attempt;
 use crate::client::openid::{Granted, OpenId, Progress, Relation};
+use crate::credential::Redacted;
 use loopback::{Loopback, LoopbackError};
 
 /// How long a person may take.
@@ -54,8 +55,17 @@ pub struct LoginArguments {
     port: u16,
 }
 
-/// Forget a login, and the registry tokens that came of it.
+/// Forget a login and the registry tokens that came of it, and end it at the issuer where that is offered.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "What is kept on this machine goes first, whether or not the issuer can be reached. An issuer that
+publishes a revocation_endpoint (RFC 7009) is asked to end the login too; with others, such as Dex, whoever has copied
+it before can use it until it ends by itself.
+
+Examples:
+  hallmark auth logout
+  hallmark auth logout --registry registry.example"
+)]
 pub struct LogoutArguments {
     /// Registry; may be repeated. Without it, every one.
     #[arg(long, value_name = "HOST")]
@@ -195,8 +205,8 @@ async fn elsewhere(openid: &OpenId) -> Result<Granted, LoginError> {
 }
 
 /// Runs `logout`.
-pub(super) fn logout(arguments: &LogoutArguments) -> Exit {
-    match logged_out(arguments) {
+pub(super) async fn logout(arguments: LogoutArguments) -> Exit {
+    match logged_out(&arguments).await {
         Ok(text) => {
             println!("{text}");
             Exit::Ok
@@ -205,7 +215,7 @@ pub(super) fn logout(arguments: &LogoutArguments) -> Exit {
     }
 }
 
-fn logged_out(arguments: &LogoutArguments) -> Result<String, SessionError> {
+async fn logged_out(arguments: &LogoutArguments) -> Result<String, SessionError> {
     let session = Session::open()?;
     let settings = Settings::read(session.folders())?;
     let mut lines = Vec::new();
@@ -217,9 +227,24 @@ fn logged_out(arguments: &LogoutArguments) -> Result<String, SessionError> {
         if let Some(source) = session.source(registry) {
             session.forget(&source);
         }
-        if session.forget_login(&login.relation())? {
-            lines.push(format!("logged out at {}", login.issuer));
+        let relation = login.relation();
+        if let Some(renewal) = session.forget_login(&relation)? {
+            lines.push(format!("logged out at {}", relation.issuer));
+            lines.extend(ended(&session, &relation, &renewal).await);
         }
     }
     Ok(if lines.is_empty() { "nobody was logged in".to_owned() } else { lines.join("\n") })
+}
+
+/// What became of the login at the issuer.
+async fn ended(session: &Session, relation: &Relation, renewal: &Redacted) -> Option<String> {
+    if renewal.is_empty() {
+        return None;
+    }
+    let revoked = async { Ok::<_, SessionError>(session.openid(relation).await?.revoke(renewal).await?) };
+    match revoked.await {
+        Ok(true) => Some("it was ended there too".to_owned()),
+        Ok(false) => Some("the issuer offers no way to end it there".to_owned()),
+        Err(error) => Some(format!("it could not be ended there: {}", crate::error::chain(&error))),
+    }
 }

@@ -16,7 +16,7 @@ use crate::cli::manifests::Manifests;
 use crate::cli::{Exit, config, controller, fail, refuse};
 use crate::config::Config;
 use crate::credential::cloud::account::Accounts;
-use crate::credential::kubernetes::Cluster;
+use crate::credential::kubernetes::{Cluster, Reuse};
 use crate::credential::named::RunReferences;
 use crate::credential::objects::Objects;
 use crate::credential::{Agent, Keychain};
@@ -126,8 +126,10 @@ impl Subjects {
         match self {
             Self::Files(_, objects) => Ok(objects.keychain(references).with_agent(agent)),
             Self::Cluster(_, cluster) => {
-                let keychain =
-                    cluster.keychain(references, accounts, true).await.map_err(|error| fail(&error))?;
+                let keychain = cluster
+                    .keychain(references, accounts, Reuse::Nothing)
+                    .await
+                    .map_err(|error| fail(&error))?;
                 cluster.lend(keychain, agent, true).await.map_err(|error| fail(&error))
             }
         }

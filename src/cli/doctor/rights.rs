@@ -65,8 +65,10 @@ struct Right {
     name: Option<String>,
     /// In the namespaces of runs, not in the controller's own.
     of_runs: bool,
-    /// Which object gives it.
-    role: String,
+    /// It may be given for some runs only, and others do without.
+    narrower: bool,
+    /// What gives it, and what to do.
+    from: String,
 }
 
 /// What came of one question.
@@ -97,12 +99,13 @@ pub(super) async fn check(
         .collect()
         .await;
     let account = format!("service account {}/{}", visit.own_namespace(), visit.arguments.agent_account);
-    let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut refused: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
     for answer in answers {
         match answer {
             Answer::Allowed => {}
             Answer::Refused(right, place) => {
-                refused.entry(right.role.clone()).or_default().push(named(&right, place.as_deref()));
+                let (narrower, from) = (right.narrower, right.from.clone());
+                refused.entry((narrower, from)).or_default().push(named(&right, place.as_deref()));
             }
             Answer::Unknown(said) => {
                 let finding =
@@ -113,18 +116,19 @@ pub(super) async fn check(
             }
         }
     }
-    for (role, rights) in &refused {
-        findings.add(told(&account, role, rights));
+    for ((narrower, from), rights) in &refused {
+        findings.add(told(&account, *narrower, from, rights));
     }
     if refused.is_empty() {
         findings.add(Finding::ok("rights", format!("{account} has all {asked} rights that it needs")));
     }
 }
 
-/// What one role does not give, though it should.
-fn told(account: &str, role: &str, rights: &[String]) -> Finding {
-    Finding::failed("rights", format!("{account} may not {}", rights.join(", ")))
-        .remedy(format!("{role} of release.yaml gives this: apply it again, and see that it is bound"))
+/// What one role, or one setting, does not give, though it should.
+fn told(account: &str, narrower: bool, from: &str, rights: &[String]) -> Finding {
+    let state = if narrower { Finding::warning } else { Finding::failed };
+    let found = format!("{account} may not {}", rights.join(", "));
+    state("rights", &found).remedy(from.to_owned())
 }
 
 fn named(right: &Right, place: Option<&str>) -> String {
@@ -152,19 +156,31 @@ fn rights(config: &Config) -> Result<Vec<Right>, serde_saphyr::Error> {
         })
     };
     let mut rights: Vec<Right> = manifests.iter().filter(bound).flat_map(of_role).collect();
-    if config.signers.fulcio.enabled && config.signers.fulcio.provider.as_deref() == Some("kubernetes") {
-        rights.push(Right {
-            verb: "create".to_owned(),
-            resource: "serviceaccounts/token".to_owned(),
-            group: String::new(),
-            name: Some(ACCOUNT.to_owned()),
-            of_runs: false,
-            role: "a Role of your own for signers.x509.fulcio.provider kubernetes, beside those".to_owned(),
-        });
-    }
+    rights.extend(of_settings(config));
     rights.sort();
     rights.dedup();
     Ok(rights)
+}
+
+/// Tokens of accounts, which only settings ask for that are off by default.
+fn of_settings(config: &Config) -> Vec<Right> {
+    let token = |name: Option<&str>, from: &str| Right {
+        verb: "create".to_owned(),
+        resource: "serviceaccounts/token".to_owned(),
+        group: String::new(),
+        name: name.map(str::to_owned),
+        of_runs: name.is_none(),
+        narrower: name.is_none(),
+        from: from.to_owned(),
+    };
+    let mut rights = Vec::new();
+    if config.signers.fulcio.enabled && config.signers.fulcio.provider.as_deref() == Some("kubernetes") {
+        rights.push(token(Some(ACCOUNT), OWN_TOKEN));
+    }
+    if config.registry.run_identity {
+        rights.push(token(None, TOKENS_OF_RUNS));
+    }
+    rights
 }
 
 fn of_role(role: &Manifest) -> Vec<Right> {
@@ -184,7 +200,11 @@ fn of_role(role: &Manifest) -> Vec<Right> {
                         group: group.clone(),
                         name: name.cloned(),
                         of_runs: role.kind == "ClusterRole",
-                        role: format!("{} {}", role.kind, role.metadata.name),
+                        narrower: false,
+                        from: format!(
+                            "{} {} of release.yaml gives this right: apply it again, and see that it is bound",
+                            role.kind, role.metadata.name
+                        ),
                     }));
                 }
             }
@@ -247,8 +267,14 @@ fn attributes(right: &Right, namespace: Option<String>) -> ResourceAttributes {
     }
 }
 
+const OWN_TOKEN: &str =
+    "signers.x509.fulcio.provider kubernetes needs this right: give it with a Role of your own";
+const TOKENS_OF_RUNS: &str = "registry.run-identity asks for registry credentials in the name of each run: apply \
+     config/components/run-identity. Where a RoleBinding gives the right in some namespaces, only runs there have it";
+
 #[cfg(test)]
 mod tests {
+    use super::super::finding::State;
     use super::*;
 
     fn all() -> Vec<Right> {
@@ -278,25 +304,47 @@ mod tests {
         assert_eq!(places(lease, &watched, "own")[0].1.as_deref(), Some("own"));
     }
 
+    /// What these settings ask for beyond the manifests.
+    fn more(entries: &[(&str, &str)]) -> Vec<Right> {
+        let entries = entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let config = Config::parse(&entries).config.unwrap();
+        rights(&config).unwrap().into_iter().filter(|right| !all().contains(right)).collect()
+    }
+
     #[test]
     fn the_token_of_the_account_is_asked_about_when_the_settings_ask_for_it() {
-        let entries =
-            [("signers.x509.fulcio.enabled", "true"), ("signers.x509.fulcio.provider", "kubernetes")];
-        let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let config = Config::parse(&entries).config.unwrap();
-        let more: Vec<_> =
-            rights(&config).unwrap().into_iter().filter(|right| !all().contains(right)).collect();
+        let more =
+            more(&[("signers.x509.fulcio.enabled", "true"), ("signers.x509.fulcio.provider", "kubernetes")]);
         assert_eq!(more.len(), 1);
         let attributes = attributes(&more[0], Some("own".to_owned()));
         assert_eq!(attributes.resource.as_deref(), Some("serviceaccounts"));
         assert_eq!(attributes.subresource.as_deref(), Some("token"));
+        assert_eq!(attributes.name.as_deref(), Some(ACCOUNT));
+    }
+
+    #[test]
+    fn the_tokens_of_runs_are_asked_about_where_runs_are_watched_when_they_act_as_themselves() {
+        assert_eq!(more(&[("registry.run-identity", "false")]), []);
+        let more = more(&[("registry.run-identity", "true")]);
+        assert_eq!(more.len(), 1);
+        let finding = told("service account n/a", more[0].narrower, &more[0].from, &[named(&more[0], None)]);
+        assert_eq!(
+            finding.found,
+            "service account n/a may not create serviceaccounts/token in all namespaces"
+        );
+        assert!(finding.remedy.unwrap().contains("apply config/components/run-identity"));
+        assert_eq!(finding.state, State::Warning, "it may be given for some namespaces only");
+        let watched = ["a".to_owned()];
+        assert_eq!(places(more[0].clone(), &watched, "own")[0].1.as_deref(), Some("a"));
+        let attributes = attributes(&more[0], None);
+        assert_eq!((attributes.subresource.as_deref(), attributes.name), (Some("token"), None));
     }
 
     #[test]
     fn a_missing_right_names_verb_object_place_and_role() {
         let right = all().into_iter().find(|r| r.verb == "patch" && r.resource == "taskruns").unwrap();
         let rights = [named(&right, None), named(&right, Some("ci"))];
-        let finding = told("service account n/a", &right.role, &rights);
+        let finding = told("service account n/a", right.narrower, &right.from, &rights);
         assert_eq!(
             finding.found,
             "service account n/a may not patch taskruns.tekton.dev in all namespaces, patch taskruns.tekton.dev in namespace ci"

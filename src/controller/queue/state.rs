@@ -107,12 +107,12 @@ impl State {
             task.place = Place::Working { again: false };
             let waited_for = std::mem::take(&mut task.waits_for);
             let since = *task.since.get_or_insert(now);
-            let (lane, attempts, reopened, body) =
-                (task.lane, task.attempts, task.reopened, task.body.take());
+            let (lane, came, attempts, reopened, body) =
+                (task.lane, task.came, task.attempts, task.reopened, task.body.take());
             self.body_bytes -= body.as_ref().map_or(0, Bytes::len);
             self.awaits_no_more(&key, waited_for);
             let key = RunKey::clone(&key);
-            return Some(Job { key, body, attempts, since, lane, reopened });
+            return Some(Job { key, body, attempts, came, since, lane, reopened });
         }
         None
     }

@@ -72,8 +72,8 @@ impl Cluster {
         // The keychain of an account alone: the same reading, other sources.
         let mut found = Keychain::default();
         let source = Source::ControllerServiceAccountSecrets;
-        let account = self.service_account(namespace, name, source, &mut found).await?;
-        for secret in account.as_ref().map(own_secrets).unwrap_or_default() {
+        let account = self.service_account(namespace, name, Instant::now(), source, &mut found).await?;
+        for secret in account.as_deref().map(own_secrets).unwrap_or_default() {
             let Read { reading, version } = self.reading(namespace, &secret, anew).await?;
             found.consulted.push(Consulted::secret(namespace, &secret.name, version));
             let read = reading.entries.first().map(|entry| entry.location.clone());
@@ -94,7 +94,9 @@ impl Cluster {
                 tracing::debug!("the API server does not say who the agent is: {}", status.message);
                 return Ok(None);
             }
-            Err(error) => return Err(ApiError { what: "who the agent is".to_owned(), error }),
+            Err(error) => {
+                return Err(ApiError { what: "who the agent is".to_owned(), error: Arc::new(error) });
+            }
             Ok(review) => review,
         };
         let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);

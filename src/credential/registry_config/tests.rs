@@ -107,14 +107,15 @@ fn of_keys(keys: &[&str]) -> String {
 
 #[test]
 fn every_row_of_the_matching_table_has_its_winner() {
-    for (row, keys, registry, winner) in MATCHING {
+    for (number, (row, keys, registry, winner)) in (1..).zip(MATCHING) {
+        assert_eq!(row, number, "§4.3: a row is missing or stands elsewhere");
         let found = read(&of_keys(keys)).config;
         let found = found.as_ref().and_then(|config| config.table_for(registry)).map(Table::as_written);
-        assert_eq!(found, winner, "row {row}");
+        assert_eq!(found, winner, "§4.3 row {row}: {keys:?} for {registry}");
         let reversed: Vec<&str> = keys.iter().rev().copied().collect();
         let found = read(&of_keys(&reversed)).config;
         let found = found.as_ref().and_then(|config| config.table_for(registry)).map(Table::as_written);
-        assert_eq!(found, winner, "row {row}, keys in the other order");
+        assert_eq!(found, winner, "§4.3 row {row}: {keys:?} for {registry}, keys in the other order");
     }
 }
 
@@ -129,10 +130,10 @@ fn rows_25_to_30_and_32_are_told_when_the_file_is_read() {
         ),
         (29, "UnsupportedKey: registries.\"..corp.\" is not used: an empty label"),
     ] {
-        assert!(warning(&of_keys(MATCHING[row - 1].1)).contains(told), "row {row}");
+        assert!(warning(&of_keys(MATCHING[row - 1].1)).contains(told), "§4.3 row {row}");
     }
-    assert_eq!(codes(&of_keys(MATCHING[29].1)), [FindingCode::DuplicateRegistry], "row 30");
-    assert!(error(&of_keys(MATCHING[31].1)).contains("write \".\""), "row 32");
+    assert_eq!(codes(&of_keys(MATCHING[29].1)), [FindingCode::DuplicateRegistry], "§4.3 row 30");
+    assert!(error(&of_keys(MATCHING[31].1)).contains("write \".\""), "§4.3 row 32");
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! Failure stories of the specification (§10) that are decided before anything is sent: which credentials there are,
 //! in which order, and what a person is told.
 
+use serde_json::json;
+
 use super::*;
 use crate::credential::docker_config::read_document;
+use crate::credential::named::RunReferences;
+use crate::credential::objects::Objects;
 use crate::credential::outcome::Outcome;
 
 const CONFIG_JSON: &str = "kubernetes.io/dockerconfigjson";
@@ -79,10 +83,27 @@ fn story_2_both_of_two_secrets_for_one_registry_are_candidates() {
 
 #[test]
 fn story_3_both_lists_of_a_service_account_count() {
-    let gathered = Gathered::default()
-        .login(Source::ServiceAccountImagePullSecrets, "pull", "quay.io")
-        .login(Source::ServiceAccountSecrets, "secrets", "quay.io");
-    assert_eq!(gathered.order("quay.io/org/app"), ["secrets", "pull", "-"]);
+    let secret = |name: &str| {
+        let config = json!({"auths": {"quay.io": {"username": name, "password": "canary"}}}).to_string();
+        let secret = json!({"metadata": {"name": name}, "type": CONFIG_JSON,
+            "stringData": {".dockerconfigjson": config}});
+        serde_json::from_value(secret).unwrap()
+    };
+    let account = json!({"metadata": {"name": "builder"}, "secrets": [{"name": "secrets"}],
+        "imagePullSecrets": [{"name": "pull"}]});
+    let objects = Objects {
+        accounts: vec![serde_json::from_value(account).unwrap()],
+        secrets: vec![secret("pull"), secret("secrets")],
+        ..Objects::default()
+    };
+    let run = RunReferences {
+        namespace: "ci".into(),
+        service_account: "builder".into(),
+        pod: None,
+        template: Vec::new(),
+        children: Vec::new(),
+    };
+    assert_eq!(super::order(&objects.keychain(&run), "quay.io/org/app"), ["secrets", "pull", "-"]);
 }
 
 #[test]
@@ -158,7 +179,7 @@ fn stories_15_and_16_tokens_of_both_kinds_are_candidates() {
     let kinds: Vec<&str> =
         json["candidates"].as_array().unwrap().iter().map(|c| c["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["identity-token", "registry-token", "anonymous"]);
-    assert_eq!(json["problems"], serde_json::json!([]));
+    assert_eq!(json["problems"], json!([]));
 }
 
 #[test]
@@ -181,7 +202,7 @@ fn a_pod_that_copied_the_pull_secret_of_its_account_does_not_double_it() {
     assert_eq!(json["candidates"].as_array().map(Vec::len), Some(2));
     assert_eq!(
         json["candidates"][0],
-        serde_json::json!({
+        json!({
             "n": 1,
             "source": "pod.imagePullSecrets",
             "secret": "ci/pull",

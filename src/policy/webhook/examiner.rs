@@ -23,7 +23,7 @@ use crate::artifact::image::Image;
 use crate::client::registry::{Error, KeychainFuture, Registry, Session};
 use crate::config::{NoMatch, PullSecretNamespace};
 use crate::credential::agent::{Agent, Lent, Permission};
-use crate::credential::kubernetes::Cluster;
+use crate::credential::kubernetes::{Cluster, Reuse};
 use crate::credential::named::RunReferences;
 use crate::credential::registry_config::RegistryConfig;
 use crate::error::Diagnose;
@@ -241,7 +241,8 @@ impl Examiner {
         let agent = Agent { config, files, permission, ..Agent::default() };
         let cluster = Arc::clone(&self.cluster);
         let read = async move {
-            let read = async { cluster.lend(cluster.keychain(&run, None, false).await?, agent, false).await };
+            let reuse = Reuse::Known(std::time::Instant::now());
+            let read = async { cluster.lend(cluster.keychain(&run, None, reuse).await?, agent, false).await };
             let failed = |error| -> Arc<dyn Diagnose + Send + Sync> { Arc::new(error) };
             read.await.map(Arc::new).map_err(failed)
         };

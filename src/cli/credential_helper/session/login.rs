@@ -96,12 +96,13 @@ impl Session {
         private_file::write(&file, &text).map_err(file_error(&file))
     }
 
-    /// Drops a login; answers whether there was one.
-    pub(in crate::cli) fn forget_login(&self, relation: &Relation) -> Result<bool, SessionError> {
+    /// Drops a login; answers what would have renewed it, empty where nothing would, or nothing when there was none.
+    pub(in crate::cli) fn forget_login(&self, relation: &Relation) -> Result<Option<Redacted>, SessionError> {
         let file = self.login_file(relation);
+        let kept = read(&file).map_or_else(Zeroizing::default, |kept| kept.refresh_token);
         match std::fs::remove_file(&file) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Ok(()) => Ok(Some(Redacted::from(kept.as_str()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(file_error(&file)(error)),
         }
     }
