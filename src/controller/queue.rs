@@ -246,7 +246,7 @@ impl Queue {
                 state.schedule(key, now + delay);
             }
             Next::Children(names, at_most) => {
-                (task.place, task.waits_for) = (Place::Later, WaitsFor::Children(names.into()));
+                (task.place, task.waits_for) = (Place::Later, WaitsFor::Children(names));
                 state.schedule(key, now + at_most);
             }
             Next::Host(host, at_most) => {

@@ -57,7 +57,7 @@ pub(super) enum WaitsFor {
     #[default]
     Nothing,
     /// These TaskRuns have to end.
-    Children(Box<BTreeSet<String>>),
+    Children(BTreeSet<String>),
     /// This host has to answer.
     Host(Box<str>),
 }

@@ -1,5 +1,5 @@
-//! What is inside a `cosign.key`: JSON that says how the key was encrypted, by scrypt and NaCl's secretbox
-//! (Chains specification §5.1).
+//! What is inside a `cosign.key`: JSON that says how the key was encrypted, by scrypt and the box
+//! `nacl/secretbox` (Chains specification §5.1).
 //!
 //! The `sigstore` crate writes and reads this too; it needs 64 MiB to derive the key, three times what the agent needs
 //! otherwise, which is why reading is done here.
