@@ -14,6 +14,7 @@ mod secret;
 use clap::Subcommand;
 
 use super::Exit;
+pub(super) use public::public_key;
 
 /// Make, show and replace signing keys.
 #[derive(Debug, Subcommand)]

@@ -81,7 +81,7 @@ pub async fn run(arguments: Arguments) -> Exit {
 
 async fn stated(arguments: &Arguments) -> Result<Vec<Stated>, Exit> {
     let access = arguments.access.open(Named::default()).await?;
-    let trusted = arguments.signers.trusted(access.trust())?;
+    let trusted = arguments.signers.trusted(access.trust(), arguments.access.registries()).await?;
     let (image, attached) = access.attached(&arguments.image).await?;
     let (mut stated, mut flaws) = (Vec::new(), Vec::new());
     for found in attached.into_iter().flat_map(|attached| attached.found) {

@@ -74,7 +74,7 @@ pub async fn run(arguments: Arguments) -> Exit {
 
 async fn grow(arguments: &Arguments) -> Result<Tree, Exit> {
     let access = arguments.access.open(Named::default()).await?;
-    let trusted = arguments.signers.trusted(access.trust())?;
+    let trusted = arguments.signers.trusted(access.trust(), arguments.access.registries()).await?;
     let (image, attached) = access.attached(&arguments.image).await?;
     let branches = attached.into_iter().map(|attached| {
         let leaves = attached.found.iter().map(|found| {

@@ -31,6 +31,7 @@ pub(super) use signers::SignerOptions;
   hallmark verify registry.example/team/app:v1 --trusted-root trusted_root.json \\
     --certificate-identity https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/tekton-chains-controller \\
     --certificate-oidc-issuer https://kubernetes.default.svc.cluster.local
+  hallmark verify registry.example/team/app:v1 --key hashivault://hallmark
   hallmark verify registry.example/team/app:v1 --policy policy.yaml -o json
 
 Exit codes: 0 verified; 2 usage; 3 not verified, or not authorised to look; 4 it could not be decided.")]
@@ -90,7 +91,7 @@ pub async fn run(arguments: Arguments) -> Exit {
 async fn verify(arguments: &Arguments) -> Result<Vec<Verified>, Exit> {
     let (policies, named) = if arguments.policy.is_empty() {
         let types: Vec<&str> = arguments.types.iter().map(|name| predicate::uri(name)).collect();
-        (vec![arguments.signers.policy(&types)?], Named::default())
+        (vec![arguments.signers.policy(&types, arguments.access.registries()).await?], Named::default())
     } else {
         let file = PolicyFile::read(&arguments.policy)?.sound()?;
         (file.policies, file.named)

@@ -27,6 +27,11 @@ async fn sign(vault: &Vault, token: &str, key: &str, access: &Access, image: &Pu
     Hallmark::run(&arguments, &[("VAULT_ADDR", &vault.url), ("VAULT_TOKEN", token)]).await
 }
 
+async fn verify(vault: &Vault, token: &str, key: &str, image: &PushedImage) -> Finished {
+    let around = [("VAULT_ADDR", vault.url.as_str()), ("VAULT_TOKEN", token)];
+    Hallmark::run(&["verify", &image.by_digest(), "--key", key], &around).await
+}
+
 async fn public(vault: &Vault, token: &str, key: &str) -> Finished {
     let around = [("VAULT_ADDR", vault.url.as_str()), ("VAULT_TOKEN", token)];
     Hallmark::run(&["keys", "public", "--key", key], &around).await
@@ -48,6 +53,7 @@ async fn cosign_verifies_what_every_kind_of_key_signed() {
         std::fs::write(&file, public(&vault, &token, &key).await.succeeded().stdout).unwrap();
         cosign.verify(&file, &image.by_digest()).await.succeeded();
         cosign.verify_attestation(&file, "slsaprovenance", &image.by_digest()).await.succeeded();
+        verify(&vault, &token, &key, &image).await.succeeded();
     }
 }
 

@@ -14,6 +14,7 @@ use crate::client::http::Clients;
 use crate::config::{self, Config};
 use crate::signature::key::keyring::KeyRing;
 use crate::signature::kms::Kms;
+use crate::signature::public_key::PublicKey;
 
 /// Whose public key.
 #[derive(Debug, Args)]
@@ -82,21 +83,27 @@ async fn of_service(key: Option<&Path>, file: Option<&Path>, registries: &Regist
     let named = key.map(|key| key.to_string_lossy().into_owned());
     let settings =
         config::Kms { key: named.or(config.signers.kms.key.clone()), ..config.signers.kms.clone() };
-    let registries = match registries.read() {
-        Ok(registries) => registries,
-        Err(error) => return fail(&error),
-    };
-    let kms = match Kms::of(&settings, &registries, &Clients::default(), &environment::vault()) {
-        Ok(kms) => kms,
-        Err(error) => return fail(&error),
-    };
-    match kms.public_key().await {
+    match public_key(&settings, registries).await {
         Ok(public) => {
             print!("{}", public.to_pem());
             Exit::Ok
         }
-        Err(error) => fail(&error),
+        Err(exit) => exit,
     }
+}
+
+/// The public half of a key that a key management service has.
+///
+/// # Errors
+///
+/// It is none of Vault or `OpenBao`, or the service cannot be reached or refuses; what is wrong has been printed.
+pub(in crate::cli) async fn public_key(
+    settings: &config::Kms,
+    registries: &RegistryOptions,
+) -> Result<PublicKey, Exit> {
+    let registries = registries.read().map_err(|error| fail(&error))?;
+    let kms = Kms::of(settings, &registries, &Clients::default(), &environment::vault());
+    kms.map_err(|error| fail(&error))?.public_key().await.map_err(|error| fail(&error))
 }
 
 async fn print(place: &str, files: BTreeMap<String, Vec<u8>>) -> Exit {

@@ -86,6 +86,11 @@ impl AccessOptions {
         Ok(Access { session, trust, now: Timestamp::now() })
     }
 
+    /// Where registries and other servers are configured.
+    pub(in crate::cli) fn registries(&self) -> &RegistryOptions {
+        &self.registries
+    }
+
     fn root(&self) -> Result<Option<TrustedRoot>, Exit> {
         if let Some(file) = &self.trusted_root {
             let read = TrustedRoot::read(text(file, MAX_FILE)?.as_bytes());

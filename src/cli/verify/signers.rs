@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 
 use crate::cli::Exit;
+use crate::cli::keys::public_key;
+use crate::cli::registries::RegistryOptions;
+use crate::config::Kms;
 use crate::policy::authority::{Attestation, Authority, Demand, Key, Keyless, Root, Signed, Signer};
 use crate::policy::glob::Glob;
 use crate::policy::identity::{Identity, Matcher};
@@ -21,8 +24,8 @@ pub(in crate::cli) const COMMAND_LINE: &str = "command line";
 #[derive(Debug, Clone, Default, Args)]
 #[command(group = ArgGroup::new("signer").multiple(true))]
 pub(in crate::cli) struct SignerOptions {
-    /// A public key in PEM.
-    #[arg(long, value_name = "FILE", group = "signer", conflicts_with_all = ["certificate_identity", "certificate_identity_regexp"])]
+    /// A public key in PEM, or a key of Vault or `OpenBao`: `hashivault://NAME`, reached by `VAULT_ADDR` and `VAULT_TOKEN`.
+    #[arg(long, value_name = "FILE|URI", group = "signer", conflicts_with_all = ["certificate_identity", "certificate_identity_regexp"])]
     key: Option<PathBuf>,
 
     /// The name in the certificate of a signer without a key.
@@ -53,11 +56,15 @@ impl SignerOptions {
     }
 
     /// Whom they make us trust; nobody where none is set.
-    pub(in crate::cli) fn trusted(&self, trust: &Trust) -> Result<Option<Trusted>, Exit> {
+    pub(in crate::cli) async fn trusted(
+        &self,
+        trust: &Trust,
+        registries: &RegistryOptions,
+    ) -> Result<Option<Trusted>, Exit> {
         if !self.is_set() {
             return Ok(None);
         }
-        let policy = self.policy(&[])?;
+        let policy = self.policy(&[], registries).await?;
         let demands = policy.authorities.iter().filter_map(|authority| match &authority.demand {
             Demand::Signed(signed) => Some(trust.of(signed)),
             Demand::Static(_) => None,
@@ -66,9 +73,16 @@ impl SignerOptions {
     }
 
     /// A policy that asks every image for a signature by them, or for attestations of all of `types`.
-    pub(in crate::cli) fn policy(&self, types: &[&str]) -> Result<ClusterImagePolicy, Exit> {
+    pub(in crate::cli) async fn policy(
+        &self,
+        types: &[&str],
+        registries: &RegistryOptions,
+    ) -> Result<ClusterImagePolicy, Exit> {
         let (name, signer) = match &self.key {
-            Some(file) => (format!("key {}", file.display()), Signer::Key(Key::Public(read_key(file)?))),
+            Some(key) => {
+                let public = read_key(key, registries).await?;
+                (format!("key {}", key.display()), Signer::Key(Key::Public(public)))
+            }
             None => ("identity".to_owned(), Signer::Keyless(self.keyless()?)),
         };
         let attestation =
@@ -113,16 +127,15 @@ fn matcher(exact: Option<&String>, pattern: Option<&String>) -> Result<Option<Ma
     matcher.map(Some)
 }
 
-fn read_key(file: &Path) -> Result<PublicKey, Exit> {
-    let shown = file.display();
-    if file.to_str().is_some_and(|name| name.contains("://")) {
-        return Err(usage(&format!(
-            "{shown}: keys in clusters and key services are not in this build; give a file"
-        )));
+async fn read_key(file: &Path, registries: &RegistryOptions) -> Result<PublicKey, Exit> {
+    if let Some(uri) = file.to_str().filter(|name| name.contains("://")) {
+        let settings = Kms { key: Some(uri.to_owned()), ..Kms::default() };
+        // Without the key nothing can be decided, whatever the service said.
+        return public_key(&settings, registries).await.map_err(|_| Exit::Temporary);
     }
     let text = super::access::text(file, MAX_KEY)?;
     let wanted = "a PUBLIC KEY in PEM (ECDSA P-256, P-384 or P-521, Ed25519, or RSA)";
-    PublicKey::from_pem(&text).ok_or_else(|| usage(&format!("{shown} is not {wanted}")))
+    PublicKey::from_pem(&text).ok_or_else(|| usage(&format!("{} is not {wanted}", file.display())))
 }
 
 /// Prints what is wrong with the command line.
