@@ -23,7 +23,7 @@ const RATE: u32 = 1000;
 const SECONDS: u32 = 20;
 /// Connections that the API server would have open; one review at a time on each.
 const CONNECTIONS: usize = 16;
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 const SYSTEM: &str = "cosign-system";
 
 struct World {

@@ -116,7 +116,7 @@ impl World {
     }
 
     /// The patch that ends a run.
-    pub fn patch(&self, status: &Value) -> (PatchParams, Patch<Value>) {
+    pub fn patch(status: &Value) -> (PatchParams, Patch<Value>) {
         (PatchParams::default(), Patch::Merge(json!({"status": status})))
     }
 

@@ -34,7 +34,7 @@ pub async fn measure(bench: &mut Bench<'_>, program: &Program) {
     let api = world.cluster.task_runs(&namespace).await;
     let marks = Marks::follow(api.clone()).await;
     let running = program.start(world, Key::Pem, &namespace);
-    let latencies = stream::complete(world, &api, &marks, fresh, RATE, PATIENCE).await;
+    let latencies = stream::complete(&api, &marks, fresh, RATE, PATIENCE).await;
     // The marks of those that are only there were made before the watch.
     let done = marks.at_most(OLD + FRESH, PATIENCE).await;
     bench.add(Row::Of(&MEDIAN), program, latencies.percentile(50));

@@ -72,7 +72,7 @@ pub async fn shares(bench: &mut Bench<'_>, program: &Program) {
         eprintln!("  signed by each: {signed:?}");
         let fair = signed.iter().sum::<usize>() as f64 / *count as f64;
         bench.add(Row::Of(part), program, *signed.iter().min().unwrap() as f64 / fair);
-        let latencies = stream::complete(world, &api, &marks, later, RATE, PATIENCE).await;
+        let latencies = stream::complete(&api, &marks, later, RATE, PATIENCE).await;
         bench.add(Row::Of(tail), program, latencies.percentile(95));
         bench.add(Row::Of(&DOUBLE), program, doubles(world, &statuses).await as f64);
         replicas.into_iter().for_each(Running::stop);
@@ -101,7 +101,7 @@ pub async fn chaos(bench: &mut Bench<'_>, program: &Program) {
             number += 1;
         }
     };
-    let (completed, ()) = tokio::join!(stream::complete_only(world, &api, runs, RATE), killing);
+    let (completed, ()) = tokio::join!(stream::complete_only(&api, runs, RATE), killing);
     let latencies = stream::wait(&marks, &completed, PATIENCE).await;
     bench.add(Row::Of(&CHAOS_LOST), program, latencies.lost as f64);
     bench.add(Row::Of(&CHAOS_DOUBLE), program, doubles(world, &statuses).await as f64);

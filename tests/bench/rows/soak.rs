@@ -35,14 +35,14 @@ pub async fn measure(bench: &mut Bench<'_>, program: &Program, time: Duration) {
     let marks = Marks::follow(api.clone()).await;
     let running = program.start(world, Key::Pem, &namespace);
     let mut samples = Vec::new();
-    let sampled = async {
+    let watching = async {
         let started = Instant::now();
         while started.elapsed() < time {
             sleep(EVERY).await;
             samples.push((started.elapsed().as_secs_f64(), running.memory(), running.open_files() as f64));
         }
     };
-    let (completed, ()) = tokio::join!(stream::complete_only(world, &api, runs, rate), sampled);
+    let (completed, ()) = tokio::join!(stream::complete_only(&api, runs, rate), watching);
     let latencies = stream::wait(&marks, &completed, LIMIT).await;
     let begin = samples.len() - (samples.len() as f64 * (1.0 - SETTLED)) as usize;
     let points = |field: fn(&(f64, f64, f64)) -> f64| {

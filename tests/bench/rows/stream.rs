@@ -22,20 +22,18 @@ pub struct Latencies {
 
 /// Completes `runs`, `rate` of them a second, and waits up to `patience` after the last for their marks.
 pub async fn complete(
-    world: &World,
     api: &Api<DynamicObject>,
     marks: &Marks,
     runs: Vec<(String, Value)>,
     rate: f64,
     patience: Duration,
 ) -> Latencies {
-    let completed = complete_only(world, api, runs, rate).await;
+    let completed = complete_only(api, runs, rate).await;
     wait(marks, &completed, patience).await
 }
 
 /// Completes `runs`, `rate` of them a second; answers when each was.
 pub async fn complete_only(
-    world: &World,
     api: &Api<DynamicObject>,
     runs: Vec<(String, Value)>,
     rate: f64,
@@ -43,7 +41,7 @@ pub async fn complete_only(
     let (mut ticks, mut tasks) = (interval(Duration::from_secs_f64(1.0 / rate)), JoinSet::new());
     for (name, status) in runs {
         ticks.tick().await;
-        let (api, (parameters, patch)) = (api.clone(), world.patch(&status));
+        let (api, (parameters, patch)) = (api.clone(), World::patch(&status));
         tasks.spawn(async move {
             api.patch_status(&name, &parameters, &patch).await.unwrap();
             (name, Instant::now())
