@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod covered;
 pub mod dsse;
 pub mod entry;
+mod file;
 pub mod key;
 pub mod keyless;
 pub mod kms;

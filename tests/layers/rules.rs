@@ -38,6 +38,7 @@ const ROWS: &[(&str, Row)] = &[
     ("signature::keyless", Row::Adapter),
     ("signature::kms", Row::Adapter),
     ("signature::services", Row::Adapter),
+    ("signature::file", Row::Adapter),
     ("signature::signing_config::file", Row::Adapter),
     ("signature::trusted_root::file", Row::Adapter),
     ("signature::trusted_root::mirror", Row::Adapter),

@@ -4,10 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use tokio::io::AsyncReadExt as _;
 
 use super::{LARGEST, SigningConfig, SigningConfigError};
 use crate::error::{About, Class, Diagnose, chain};
+use crate::signature::file::content;
+
+/// One byte more than is allowed, so that what is too large is seen to be.
+const LIMIT: u64 = LARGEST as u64 + 1;
 
 /// Why there is no SigningConfig, though one is configured.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +67,7 @@ impl SigningConfigFile {
     /// The services that `file` has at `now`.
     pub async fn current(&mut self, file: &Path, now: Timestamp) -> Result<SigningConfig, FileError> {
         let unusable = |source| FileError::Unusable { file: file.to_owned(), source };
-        let error = match content(file).await {
+        let error = match content(file, LIMIT).await {
             Ok(content) => match SigningConfig::read(&content, now) {
                 Ok(config) => {
                     self.seen = Some((file.to_owned(), content));
@@ -81,14 +84,6 @@ impl SigningConfigFile {
         tracing::warn!("the SigningConfig of before stays in use: {}", chain(&error));
         Ok(before)
     }
-}
-
-/// One byte more than is allowed, so that what is too large is seen to be.
-async fn content(file: &Path) -> std::io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let file = tokio::fs::File::open(file).await?;
-    file.take(LARGEST as u64 + 1).read_to_end(&mut content).await?;
-    Ok(content)
 }
 
 #[cfg(test)]

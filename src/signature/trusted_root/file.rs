@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::io::AsyncReadExt as _;
-
 use super::{LARGEST, TrustedRoot, TrustedRootError};
 use crate::error::{About, Class, Diagnose, chain};
+use crate::signature::file::content;
+
+/// One byte more than is allowed, so that what is too large is seen to be.
+const LIMIT: u64 = LARGEST as u64 + 1;
 
 /// Why there is no trust root, though one is configured.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +88,7 @@ impl TrustFile {
     }
 
     async fn read(&mut self, file: &Path) -> Result<(), FileError> {
-        let content = content(file).await;
+        let content = content(file, LIMIT).await;
         let content = content.map_err(|source| FileError::Unreadable { file: file.to_owned(), source })?;
         if self.seen.as_ref().is_some_and(|seen| seen.file == file && seen.content == content) {
             return Ok(());
@@ -96,14 +98,6 @@ impl TrustFile {
         self.seen = Some(Seen { file: file.to_owned(), content, root: Arc::new(root) });
         Ok(())
     }
-}
-
-/// One byte more than is allowed, so that what is too large is seen to be.
-async fn content(file: &Path) -> std::io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let file = tokio::fs::File::open(file).await?;
-    file.take(LARGEST as u64 + 1).read_to_end(&mut content).await?;
-    Ok(content)
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use sigstore_tuf::MetadataStore;
-use tokio::io::AsyncReadExt as _;
 
 use super::source::{First, Remote};
 use super::{MirrorError, Source};
+use crate::signature::file::content;
 
 /// Sigstore's own has seven kilobytes.
 const LARGEST: u64 = 512_000;
@@ -48,10 +48,6 @@ pub(super) async fn known(
 }
 
 async fn read(file: &Path) -> Result<Vec<u8>, MirrorError> {
-    let content = async {
-        let mut content = Vec::new();
-        tokio::fs::File::open(file).await?.take(LARGEST).read_to_end(&mut content).await?;
-        Ok(content)
-    };
-    content.await.map_err(|source| MirrorError::Root { file: file.to_owned(), source })
+    let content = content(file, LARGEST).await;
+    content.map_err(|source| MirrorError::Root { file: file.to_owned(), source })
 }
