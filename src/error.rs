@@ -78,6 +78,21 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// At most `most` bytes of a text, ending with `…` where something is missing.
+pub fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(most.saturating_sub('…'.len_utf8()));
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+/// The text as a sentence begins: remedies are written to follow a colon, too.
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -66,10 +66,7 @@ fn is_new(
 }
 
 fn event(name: &Name, uid: &str, reason: Reason, text: &str, now: Timestamp) -> Event {
-    let mut end = text.len().min(LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = text.floor_char_boundary(LONGEST);
     let kind = if reason == Reason::Ready { "Normal" } else { "Warning" };
     Event {
         metadata: ObjectMeta {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Explained;
 use crate::cli::status::age;
 use crate::cli::style::{Style, one_line};
+use crate::error::capital;
 use crate::tekton::head::Mark;
 
 /// Texts of Events and reasons are cut to this; whoever writes Events writes here.
@@ -94,9 +95,7 @@ fn object(one: &Explained) -> Value {
 
 /// With a capital letter and a full stop.
 fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
-    first.into_iter().chain(letters).chain(['.']).collect()
+    format!("{}.", capital(text))
 }
 
 /// One line, and not a longer one than an Event has.

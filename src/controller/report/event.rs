@@ -12,6 +12,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 
 use super::super::runs::said;
+use crate::error::{capital, shortened};
 use crate::tekton::head::RunKey;
 
 /// The API server takes 1,024 bytes.
@@ -100,24 +101,7 @@ fn message(what: &str, next: &str) -> String {
     // What servers say ends with a full stop at times.
     let what = what.trim_end_matches('.');
     let next = if next.is_empty() { String::new() } else { format!(". {}", capital(next)) };
-    format!("{}{next}", cut(what, LONGEST.saturating_sub(next.len())))
-}
-
-/// A sentence begins with a capital letter; remedies are written to follow a colon, too.
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
-}
-
-fn cut(text: &str, longest: usize) -> String {
-    if text.len() <= longest {
-        return text.to_owned();
-    }
-    let mut end = longest.saturating_sub('…'.len_utf8());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", text.get(..end).unwrap_or_default())
+    format!("{}{next}", shortened(what, LONGEST.saturating_sub(next.len())))
 }
 
 fn event(run: &RunKey, reason: &str, message: String, now: Timestamp) -> Event {

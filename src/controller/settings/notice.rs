@@ -44,10 +44,7 @@ fn listed(findings: &[Finding], room: usize) -> Option<String> {
         (text, left) = (longer, left - 1);
     }
     let more = if left > 0 { format!(" (and {left} more)") } else { String::new() };
-    let mut end = text.len().min(room.saturating_sub(more.len()));
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = text.floor_char_boundary(room.saturating_sub(more.len()));
     Some(format!("{}{more}", text.get(..end).unwrap_or_default()))
 }
 

@@ -8,6 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::error::shortened;
+
 /// What is asked.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -116,7 +118,7 @@ impl Answer {
             Map::from_iter([("uid".to_owned(), json!(uid)), ("allowed".to_owned(), json!(self.admits()))]);
         let mut say = |name: &str, value: Value| response.insert(name.to_owned(), value);
         if !self.admits() {
-            let message = cut(&self.denials.join("\n"), LONGEST);
+            let message = shortened(&self.denials.join("\n"), LONGEST);
             say("status", json!({"code": 403, "reason": "Forbidden", "message": message}));
         } else if !self.replacements.is_empty() {
             let replace =
@@ -126,20 +128,11 @@ impl Answer {
             say("patch", json!(BASE64_STANDARD.encode(Value::from(patch).to_string())));
         }
         if !self.warnings.is_empty() {
-            let told = self.warnings.iter().take(MOST_WARNINGS).map(|text| cut(text, LONGEST_WARNING));
+            let told = self.warnings.iter().take(MOST_WARNINGS).map(|text| shortened(text, LONGEST_WARNING));
             say("warnings", told.collect::<Vec<_>>().into());
         }
         json!({"apiVersion": VERSION, "kind": KIND, "response": response})
     }
-}
-
-/// At most `limit` bytes, ending with `…` where something is missing.
-fn cut(text: &str, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.to_owned();
-    }
-    let end = text.floor_char_boundary(limit - '…'.len_utf8());
-    format!("{}…", text.get(..end).unwrap_or_default())
 }
 
 #[cfg(test)]
