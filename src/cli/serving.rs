@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Exit, controller, fail_to_connect};
+use super::registries::RegistryOptions;
+use super::{Exit, controller, fail_to_connect, refuse};
+use crate::credential::registry_config::RegistryConfig;
 
 /// Where the cluster is, and where health and figures are told.
 #[derive(Debug, Args)]
@@ -24,6 +27,16 @@ pub(super) struct Serving {
 }
 
 impl Serving {
+    /// What every such command begins with: the registries as they are configured, and a client for the cluster. What
+    /// is wrong with either has been told.
+    pub(super) async fn begin(
+        &self,
+        registries: &RegistryOptions,
+    ) -> Result<(Arc<RegistryConfig>, kube::Client), Exit> {
+        let registries = registries.read().map_err(|error| refuse(&error, Exit::Usage))?;
+        Ok((registries, self.client().await?))
+    }
+
     /// A client for the cluster; that there is none has been told.
     pub(super) async fn client(&self) -> Result<kube::Client, Exit> {
         let client = controller::client(self.kubeconfig.as_deref()).await;

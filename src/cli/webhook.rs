@@ -64,12 +64,8 @@ pub struct Arguments {
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(arguments: Arguments) -> Exit {
-    let registries = match arguments.registries.read() {
-        Ok(registries) => registries,
-        Err(error) => return refuse(&error, Exit::Usage),
-    };
-    let client = match arguments.serving.client().await {
-        Ok(client) => client,
+    let (registries, client) = match arguments.serving.begin(&arguments.registries).await {
+        Ok(begun) => begun,
         Err(exit) => return exit,
     };
     let surroundings = environment::surroundings();
