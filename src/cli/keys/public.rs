@@ -8,7 +8,7 @@ use clap::Args;
 use super::secret::{Name, Place};
 use crate::cli::config::configured;
 use crate::cli::registries::RegistryOptions;
-use crate::cli::sign::material::keyring;
+use crate::cli::sign::material::{keyring, of_a_service};
 use crate::cli::{Exit, environment, fail, refuse};
 use crate::client::http::Clients;
 use crate::config::{self, Config};
@@ -63,12 +63,10 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         };
     }
     match (&arguments.key, &arguments.config) {
-        (Some(key), _) if !key.to_string_lossy().contains("://") => {
-            match keyring(key, arguments.password.as_deref()) {
-                Ok(ring) => shown(&ring),
-                Err(error) => fail(&error),
-            }
-        }
+        (Some(key), _) if of_a_service(key).is_none() => match keyring(key, arguments.password.as_deref()) {
+            Ok(ring) => shown(&ring),
+            Err(error) => fail(&error),
+        },
         (key, config) => of_service(key.as_deref(), config.as_deref(), &arguments.registries).await,
     }
 }

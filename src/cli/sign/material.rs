@@ -118,7 +118,7 @@ impl MaterialOptions {
         registries: &RegistryConfig,
     ) -> Result<Material, NoMaterial> {
         if let Some(key) = &self.key {
-            if let Some(key) = key.to_str().filter(|key| key.contains("://")) {
+            if let Some(key) = of_a_service(key) {
                 return Ok(of_service(key, config, registries).await?);
             }
             let keys = keyring(key, self.password.as_deref())?;
@@ -173,6 +173,11 @@ async fn services(config: &Config, registries: &RegistryConfig) -> Result<Servic
     let found = sources.current(config, registries, &clients, Timestamp::now()).await?;
     let vault = environment::vault();
     Services::of(config, registries, &clients, (environment::identities(None), &vault), &found)
+}
+
+/// The URI, where `--key` names a key of a service and no file.
+pub(in crate::cli) fn of_a_service(key: &Path) -> Option<&str> {
+    key.to_str().filter(|key| key.contains("://"))
 }
 
 /// A single file is taken as the Secret's file of its kind, told by its content.

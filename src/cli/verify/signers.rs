@@ -7,6 +7,7 @@ use clap::{ArgGroup, Args};
 use crate::cli::Exit;
 use crate::cli::keys::public_key;
 use crate::cli::registries::RegistryOptions;
+use crate::cli::sign::material::of_a_service;
 use crate::config::Kms;
 use crate::policy::authority::{Attestation, Authority, Demand, Key, Keyless, Root, Signed, Signer};
 use crate::policy::glob::Glob;
@@ -128,7 +129,7 @@ fn matcher(exact: Option<&String>, pattern: Option<&String>) -> Result<Option<Ma
 }
 
 async fn read_key(file: &Path, registries: &RegistryOptions) -> Result<PublicKey, Exit> {
-    if let Some(uri) = file.to_str().filter(|name| name.contains("://")) {
+    if let Some(uri) = of_a_service(file) {
         let settings = Kms { key: Some(uri.to_owned()), ..Kms::default() };
         // Without the key nothing can be decided, whatever the service said.
         return public_key(&settings, registries).await.map_err(|_| Exit::Temporary);
