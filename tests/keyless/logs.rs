@@ -4,7 +4,6 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::agent::{Agent, SOON, repository};
-use crate::anybody_may_read_the_keys_of_the_issuer;
 use crate::signing::{Keyless, NAME, Witnesses, trusting};
 use crate::support::{
     Cluster, Completion, Cosign, Crane, Fulcio, Hallmark, Identity, Layout, MadeLog, OfflineCosign,
@@ -54,7 +53,7 @@ async fn entries_of_a_real_rekor_v1_are_accepted_by_cosign_offline_in_both_layou
 #[ignore = "needs hack/install rekor-v1 ct-log; run by hack/test rekor-v1"]
 async fn the_sct_of_a_real_certificate_log_is_accepted_and_that_of_another_is_not() {
     let cluster = Cluster::shared().await;
-    anybody_may_read_the_keys_of_the_issuer(cluster).await;
+    cluster.lets_anybody_read_the_keys_of_its_issuer().await;
     let (fulcio, log) = Fulcio::logged(cluster).await;
     let (access, registry) = {
         let registry = PlainRegistry::start().await;

@@ -46,24 +46,10 @@ async fn identity(cluster: &Cluster, namespace: &str, audience: &str, more: &[&s
     Hallmark::run(&arguments, &[]).await
 }
 
-/// As clusters that Fulcio trusts allow it; it asks without a credential.
-async fn anybody_may_read_the_keys_of_the_issuer(cluster: &Cluster) {
-    let rbac = "rbac.authorization.k8s.io";
-    let role =
-        json!({"apiGroup": rbac, "kind": "ClusterRole", "name": "system:service-account-issuer-discovery"});
-    let everybody = json!({"apiGroup": rbac, "kind": "Group", "name": "system:unauthenticated"});
-    let binding = json!({"apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding",
-        "metadata": {"name": "issuer-discovery"}, "roleRef": role, "subjects": [everybody]});
-    match cluster.try_create(&binding).await {
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-        created => drop(created.unwrap()),
-    }
-}
-
 #[tokio::test]
 async fn a_kubernetes_token_gets_a_certificate_in_the_name_of_its_service_account() {
     let cluster = Cluster::shared().await;
-    anybody_may_read_the_keys_of_the_issuer(cluster).await;
+    cluster.lets_anybody_read_the_keys_of_its_issuer().await;
     let (fulcio, namespace) = (Fulcio::start(cluster).await, cluster.namespace("certified").await);
     let finished = identity(cluster, &namespace, "sigstore", &["--fulcio", &fulcio.url]).await.succeeded();
     let name = format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/default");
@@ -87,7 +73,7 @@ async fn a_token_for_another_audience_is_not_sent_and_told_with_what_was_wanted(
 #[tokio::test]
 async fn the_token_that_a_job_of_github_is_given_gets_a_certificate() {
     let cluster = Cluster::shared().await;
-    anybody_may_read_the_keys_of_the_issuer(cluster).await;
+    cluster.lets_anybody_read_the_keys_of_its_issuer().await;
     let (fulcio, namespace) = (Fulcio::start(cluster).await, cluster.namespace("job").await);
     // GitHub in name alone; what it gives is a token that a real Fulcio judges.
     let token = cluster.token_for(&namespace, "default", "sigstore").await;

@@ -8,7 +8,6 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, SOON, repository};
-use crate::anybody_may_read_the_keys_of_the_issuer;
 use crate::support::{
     Access, Completion, Cosign, Crane, Door, Finished, Fulcio, Hallmark, Identity, Layout, OfflineCosign,
     PlainRegistry, Pod, PushedImage, RekorTiles, TimestampServer, eventually,
@@ -30,7 +29,7 @@ impl Keyless {
     pub async fn prepare(prefix: &str, more: &[(&str, &str)]) -> Self {
         let registry = PlainRegistry::start().await;
         let agent = Agent::prepare(prefix, &registry.access(), &[]).await;
-        anybody_may_read_the_keys_of_the_issuer(agent.cluster).await;
+        agent.cluster.lets_anybody_read_the_keys_of_its_issuer().await;
         let fulcio = Fulcio::start(agent.cluster).await;
         let door = Door::before(&fulcio.url).await;
         let token = tempfile::tempdir().unwrap();

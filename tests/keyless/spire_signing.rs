@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::agent::{Agent, SOON, repository};
-use crate::anybody_may_read_the_keys_of_the_issuer;
 use crate::support::{
     Access, Cluster, Completion, Cosign, Crane, Fulcio, Hallmark, Identity, Issuer, PlainRegistry, Pod,
     PushedImage, Spire,
@@ -28,7 +27,7 @@ struct World {
 impl World {
     async fn start(path: &str) -> Self {
         let (spire, cluster) = (Spire::start().await, Cluster::shared().await);
-        anybody_may_read_the_keys_of_the_issuer(cluster).await;
+        cluster.lets_anybody_read_the_keys_of_its_issuer().await;
         let id = spire.register(path).await;
         let fulcio = Fulcio::trusting(&[spire.issuer(), Issuer::of(cluster)]).await;
         Self { id, fulcio, registry: PlainRegistry::start().await, cluster, spire }

@@ -63,7 +63,7 @@ async fn spire_knows_no_entry_for_the_agent() {
     let spire = Spire::start().await;
     let registry = PlainRegistry::start().await;
     let agent = Agent::prepare("svid", &registry.access(), &[]).await;
-    crate::anybody_may_read_the_keys_of_the_issuer(agent.cluster).await;
+    agent.cluster.lets_anybody_read_the_keys_of_its_issuer().await;
     let fulcio = Fulcio::trusting(&[spire.issuer(), Issuer::of(agent.cluster)]).await;
     let keyless = [("signers.x509.fulcio.enabled", "true"), ("signers.x509.fulcio.address", &fulcio.url)];
     agent.configure(&[TO_REGISTRY, &keyless].concat()).await;

@@ -227,7 +227,7 @@ async fn certified(cluster: &Cluster, fulcio: &Fulcio, namespace: &str) -> (Key,
 #[tokio::test]
 async fn a_signature_by_a_certificate_is_good_long_after_the_certificate_for_its_name_alone() {
     let cluster = Cluster::shared().await;
-    crate::anybody_may_read_the_keys_of_the_issuer(cluster).await;
+    cluster.lets_anybody_read_the_keys_of_its_issuer().await;
     let (fulcio, namespace) = (Fulcio::start(cluster).await, cluster.namespace("logged").await);
     let services = Services::start(Some(&fulcio)).await;
     let (key, certificate) = certified(cluster, &fulcio, &namespace).await;

@@ -74,7 +74,7 @@ async fn a_token_is_taken_from_a_file_the_config_map_or_the_environment() {
 #[tokio::test]
 async fn a_service_account_logs_in_by_jwt_and_by_kubernetes() {
     let (vault, cluster) = (prepared().await, Cluster::shared().await);
-    anybody_may_read_the_keys_of_the_issuer(cluster).await;
+    cluster.lets_anybody_read_the_keys_of_its_issuer().await;
     let namespace = cluster.namespace("vault").await;
     let subject = format!("system:serviceaccount:{namespace}:default");
     let role = json!({"bound_subject": subject, "token_policies": [KEY], "token_ttl": "1h"});
@@ -138,18 +138,4 @@ async fn a_spiffe_identity_logs_in_and_beats_a_token() {
         ("token", "of no use"),
     ];
     assert_eq!(public(&vault, &settings, &[]).await.succeeded().stdout.trim(), shown(&vault).await);
-}
-
-/// As clusters that Vault trusts allow it; it asks without a credential.
-pub async fn anybody_may_read_the_keys_of_the_issuer(cluster: &Cluster) {
-    let rbac = "rbac.authorization.k8s.io";
-    let role =
-        json!({"apiGroup": rbac, "kind": "ClusterRole", "name": "system:service-account-issuer-discovery"});
-    let everybody = json!({"apiGroup": rbac, "kind": "Group", "name": "system:unauthenticated"});
-    let binding = json!({"apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding",
-        "metadata": {"name": "issuer-discovery"}, "roleRef": role, "subjects": [everybody]});
-    match cluster.try_create(&binding).await {
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
-        created => drop(created.unwrap()),
-    }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::agent::{Agent, SOON, repository, stopped_well};
-use crate::login::anybody_may_read_the_keys_of_the_issuer;
 use crate::support::{
     Access, Completion, Cosign, Crane, Finished, Hallmark, Issuer, PlainRegistry, PushedImage, Vault,
 };
@@ -76,7 +75,7 @@ async fn tokens_that_end_in_the_middle_of_a_burst_lose_nothing_and_the_key_is_re
     vault.key(KEY, "ecdsa-p256").await;
     vault.policy(KEY).await;
     let cluster = crate::support::Cluster::shared().await;
-    anybody_may_read_the_keys_of_the_issuer(cluster).await;
+    cluster.lets_anybody_read_the_keys_of_its_issuer().await;
     // Two seconds, and renewed once at most.
     let role = json!({"token_policies": [KEY], "token_ttl": "2s", "token_max_ttl": "3s"});
     vault.trust("jwt", &Issuer::of(cluster), "/openid/v1/jwks", &role).await;

@@ -189,6 +189,19 @@ impl Cluster {
         name
     }
 
+    /// As clusters that Fulcio or Vault trusts allow it; they ask without a credential.
+    pub async fn lets_anybody_read_the_keys_of_its_issuer(&self) {
+        let rbac = "rbac.authorization.k8s.io";
+        let role = json!({"apiGroup": rbac, "kind": "ClusterRole", "name": "system:service-account-issuer-discovery"});
+        let everybody = json!({"apiGroup": rbac, "kind": "Group", "name": "system:unauthenticated"});
+        let binding = json!({"apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding",
+            "metadata": {"name": "issuer-discovery"}, "roleRef": role, "subjects": [everybody]});
+        match self.try_create(&binding).await {
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+            created => drop(created.unwrap()),
+        }
+    }
+
     /// Creates any object; a `metadata.namespace` says where.
     pub async fn create(&self, object: &Value) -> DynamicObject {
         self.try_create(object).await.unwrap_or_else(|error| panic!("cannot create {object}: {error}"))

@@ -149,37 +149,34 @@ impl Cosign {
         layout: Layout,
         reference: &str,
     ) -> (Finished, Finished) {
-        let judge = async |arguments: &[&str]| {
-            let mut command = self.command(arguments);
-            command.arg("--trusted-root").arg(who.root).args(["--insecure-ignore-sct"]);
-            command.args(["--certificate-identity", who.name, "--certificate-oidc-issuer", who.issuer]);
-            match layout {
-                Layout::Bundles => command.arg("--new-bundle-format"),
-                // Its tags have no place for entries of Rekor v2; the timestamp is what proves the time.
-                Layout::Tags => command.args([
-                    "--new-bundle-format=false",
-                    "--insecure-ignore-tlog=true",
-                    "--use-signed-timestamps",
-                ]),
-            };
-            self.with_image(command, reference).await
+        let how: &[&str] = match layout {
+            Layout::Bundles => &["--new-bundle-format"],
+            // Its tags have no place for entries of Rekor v2; the timestamp is what proves the time.
+            Layout::Tags => {
+                &["--new-bundle-format=false", "--insecure-ignore-tlog=true", "--use-signed-timestamps"]
+            }
         };
-        (judge(&["verify"]).await, judge(&["verify-attestation", "--type", "slsaprovenance"]).await)
+        self.judge_both(who, how, reference).await
     }
 
-    /// Verifies signature and provenance of an image by identity and log, offline and in either layout. `who.root` is a whole
-    /// trust root here.
+    /// Verifies signature and provenance of an image by identity and log, offline and in either layout. `who.root` is a
+    /// whole trust root here.
     pub async fn verify_logged(
         &self,
         who: &Identity<'_>,
         layout: Layout,
         reference: &str,
     ) -> (Finished, Finished) {
+        let format = format!("--new-bundle-format={}", matches!(layout, Layout::Bundles));
+        self.judge_both(who, &["--offline", &format], reference).await
+    }
+
+    /// Signature and provenance by identity and trust root.
+    async fn judge_both(&self, who: &Identity<'_>, how: &[&str], reference: &str) -> (Finished, Finished) {
         let judge = async |arguments: &[&str]| {
             let mut command = self.command(arguments);
-            command.arg("--trusted-root").arg(who.root).args(["--insecure-ignore-sct", "--offline"]);
+            command.arg("--trusted-root").arg(who.root).args(["--insecure-ignore-sct"]).args(how);
             command.args(["--certificate-identity", who.name, "--certificate-oidc-issuer", who.issuer]);
-            command.arg(format!("--new-bundle-format={}", matches!(layout, Layout::Bundles)));
             self.with_image(command, reference).await
         };
         (judge(&["verify"]).await, judge(&["verify-attestation", "--type", "slsaprovenance"]).await)
