@@ -13,10 +13,13 @@
 )]
 
 mod document;
+#[path = "../docs/expressions.rs"]
+mod expressions;
 mod failures;
 mod helper;
 mod identities;
 mod login;
+mod monitoring;
 mod overlay;
 mod person;
 mod pull_token;
