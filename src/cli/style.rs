@@ -28,7 +28,10 @@ impl Style {
     pub(super) fn of_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let is_terminal = std::io::stdout().is_terminal();
-        Self { coloured: wanted && is_terminal, width: is_terminal.then(columns).flatten() }
+        Self {
+            coloured: wanted && is_terminal,
+            width: is_terminal.then(|| columns(std::io::stdout())).flatten(),
+        }
     }
 
     /// As in a terminal without colours, so many columns wide.
@@ -78,6 +81,7 @@ impl Style {
         for word in text.split(' ') {
             let length = visible(word);
             if column > others && column + 1 + length > width.max(others + NARROWEST / 2) {
+                broken.truncate(broken.trim_end_matches(' ').len());
                 broken.push('\n');
                 broken.extend(std::iter::repeat_n(' ', others));
                 column = others;
@@ -156,9 +160,9 @@ fn visible(word: &str) -> usize {
     plain + parts.filter_map(|part| part.split_once('m')).map(|(_, rest)| rest.chars().count()).sum::<usize>()
 }
 
-/// How wide the terminal is.
-fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+/// How wide a terminal is.
+pub(super) fn columns(terminal: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
     (size.ws_col > 0).then(|| usize::from(size.ws_col).max(NARROWEST))
 }
 
@@ -187,6 +191,8 @@ mod tests {
             "   \u{1b}[1ma word of thirty columns, bold\u{1b}[0m and\n     more of it follows here"
         );
         assert_eq!(Style::PLAIN.fitted(&line), line);
+        let spaced = "   NAME          a-value-of-twenty-nine-letters";
+        assert_eq!(Style::of_width(40).fitted(spaced), "   NAME\n     a-value-of-twenty-nine-letters");
     }
 
     #[test]
