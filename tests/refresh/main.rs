@@ -16,6 +16,7 @@ mod document;
 #[path = "../docs/expressions.rs"]
 mod expressions;
 mod failures;
+mod handbook;
 mod helper;
 mod identities;
 mod login;
