@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Installation, Line, is, lines};
+use super::{Installation, Line, is};
 
 #[tokio::test]
 async fn every_missing_verb_is_named_with_the_role_that_gives_it() {

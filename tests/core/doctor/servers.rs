@@ -1,6 +1,6 @@
 //! What doctor says of Fulcio and registries.
 
-use super::{Installation, is, lines, only};
+use super::{Installation, lines, only};
 use crate::support::{Authentication, Cluster, Crane, Distribution, Fulcio, TokenUser};
 
 #[tokio::test]

@@ -16,12 +16,12 @@ fn images() -> Value {
     json!([{"glob": "registry.example.com/**"}])
 }
 
-fn of(authority: Value) -> Value {
+fn of(authority: &Value) -> Value {
     json!({"images": images(), "authorities": [authority]})
 }
 
-fn identified(identity: Value) -> Value {
-    of(json!({"keyless": {"url": "https://f.test", "identities": [identity]}}))
+fn identified(identity: &Value) -> Value {
+    of(&json!({"keyless": {"url": "https://f.test", "identities": [identity]}}))
 }
 
 fn shapes(key: &str) -> Vec<(&'static str, Value)> {
@@ -39,7 +39,7 @@ fn shapes(key: &str) -> Vec<(&'static str, Value)> {
         ),
         ("an unknown mode", json!({"images": images(), "mode": "ask", "authorities": authorities})),
         ("an unknown field", json!({"images": images(), "moed": "warn", "authorities": authorities})),
-        ("an unknown static action", of(json!({"static": {"action": "maybe"}}))),
+        ("an unknown static action", of(&json!({"static": {"action": "maybe"}}))),
     ]
 }
 
@@ -47,11 +47,11 @@ fn keys(key: &str) -> Vec<(&'static str, Value)> {
     let identity = json!({"issuer": "i", "subject": "s"});
     let both = json!({"key": {"data": key}, "keyless": {"url": "https://f.test", "identities": [identity]}});
     vec![
-        ("key and keyless", of(both)),
-        ("neither key nor keyless", of(json!({"name": "a"}))),
-        ("a key that is none", of(json!({"key": {"data": "rubbish"}}))),
-        ("two kinds of key", of(json!({"key": {"data": key, "kms": "gcpkms://k"}}))),
-        ("an unknown hash", of(json!({"key": {"data": key, "hashAlgorithm": "md5"}}))),
+        ("key and keyless", of(&both)),
+        ("neither key nor keyless", of(&json!({"name": "a"}))),
+        ("a key that is none", of(&json!({"key": {"data": "rubbish"}}))),
+        ("two kinds of key", of(&json!({"key": {"data": key, "kms": "gcpkms://k"}}))),
+        ("an unknown hash", of(&json!({"key": {"data": key, "hashAlgorithm": "md5"}}))),
     ]
 }
 
@@ -59,20 +59,20 @@ fn identities() -> Vec<(&'static str, Value)> {
     vec![
         (
             "issuer by name and pattern",
-            identified(json!({"issuer": "i", "issuerRegExp": "i", "subject": "s"})),
+            identified(&json!({"issuer": "i", "issuerRegExp": "i", "subject": "s"})),
         ),
-        ("no identities", of(json!({"keyless": {"url": "https://f.test"}}))),
-        ("an identity without a subject", identified(json!({"issuer": "i"}))),
-        ("a broken pattern", identified(json!({"issuerRegExp": "(", "subject": "s"}))),
+        ("no identities", of(&json!({"keyless": {"url": "https://f.test"}}))),
+        ("an identity without a subject", identified(&json!({"issuer": "i"}))),
+        ("a broken pattern", identified(&json!({"issuerRegExp": "(", "subject": "s"}))),
     ]
 }
 
 fn places(key: &str) -> Vec<(&'static str, Value)> {
-    let with = |source: Value| of(json!({"key": {"data": key}, "source": source}));
+    let with = |source: Value| of(&json!({"key": {"data": key}, "source": source}));
     vec![
         (
             "static with a source",
-            of(json!({"static": {"action": "pass"}, "source": [{"oci": "registry.example.com/a"}]})),
+            of(&json!({"static": {"action": "pass"}, "source": [{"oci": "registry.example.com/a"}]})),
         ),
         ("two sources", with(json!([{"oci": "registry.example.com/a"}, {"oci": "registry.example.com/b"}]))),
         ("a pattern as a source", with(json!([{"oci": "registry.example.com/*"}]))),
@@ -82,7 +82,7 @@ fn places(key: &str) -> Vec<(&'static str, Value)> {
 
 fn attestations(key: &str) -> Vec<(&'static str, Value)> {
     let with = json!({"key": {"data": key}, "attestations": [{"name": "a"}]});
-    vec![("an attestation without a type", of(with))]
+    vec![("an attestation without a type", of(&with))]
 }
 
 /// Where the answers are not the same, and a policy that nobody doubts.
@@ -93,10 +93,10 @@ fn differing(key: &str) -> Vec<Doubtful> {
         "policy": {"type": "cue", "data": "predicateType: \"x\""}}]);
     let image = json!([{"oci": "registry.example.com/$image"}]);
     vec![
-        ("a whole one", of(json!({"key": one})), true, true),
-        ("two attestations of one name", of(json!({"key": one, "attestations": twice})), false, true),
-        ("$image in a source", of(json!({"key": one, "source": image})), true, false),
-        ("another hash", of(json!({"key": {"data": key, "hashAlgorithm": "sha512"}})), false, true),
-        ("CUE in an attestation", of(json!({"key": one, "attestations": cue})), false, true),
+        ("a whole one", of(&json!({"key": one})), true, true),
+        ("two attestations of one name", of(&json!({"key": one, "attestations": twice})), false, true),
+        ("$image in a source", of(&json!({"key": one, "source": image})), true, false),
+        ("another hash", of(&json!({"key": {"data": key, "hashAlgorithm": "sha512"}})), false, true),
+        ("CUE in an attestation", of(&json!({"key": one, "attestations": cue})), false, true),
     ]
 }

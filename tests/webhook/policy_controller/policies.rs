@@ -19,7 +19,7 @@ impl World {
         .concat()
     }
 
-    fn authorities(&self, name: &'static str, authorities: Value) -> Named {
+    fn authorities(&self, name: &'static str, authorities: &Value) -> Named {
         (name, self.policy("p", &json!({"authorities": authorities})))
     }
 
@@ -37,11 +37,11 @@ impl World {
         let elsewhere = json!({"key": one["key"],
             "source": [{"oci": format!("{}/team/other", self.registry.host())}]});
         vec![
-            self.authorities("key one", json!([one])),
-            self.authorities("key one or key two", json!([one, two])),
-            self.authorities("attested by key one", attested("slsaprovenance1")),
-            self.authorities("attested with another type", attested("spdxjson")),
-            self.authorities("signatures elsewhere", json!([elsewhere])),
+            self.authorities("key one", &json!([one])),
+            self.authorities("key one or key two", &json!([one, two])),
+            self.authorities("attested by key one", &attested("slsaprovenance1")),
+            self.authorities("attested with another type", &attested("spdxjson")),
+            self.authorities("signatures elsewhere", &json!([elsewhere])),
             ("only warns", self.policy("p", &json!({"mode": "warn", "authorities": [one]}))),
         ]
     }
@@ -63,28 +63,28 @@ impl World {
             json!([authority])
         };
         vec![
-            self.authorities("the identity", json!([keyless(&[&exact])])),
-            self.authorities("the identity, as patterns", json!([keyless(&[&patterns])])),
-            self.authorities("a pattern that is not anchored", json!([keyless(&[&loose])])),
-            self.authorities("another issuer", json!([keyless(&[&other_issuer])])),
+            self.authorities("the identity", &json!([keyless(&[&exact])])),
+            self.authorities("the identity, as patterns", &json!([keyless(&[&patterns])])),
+            self.authorities("a pattern that is not anchored", &json!([keyless(&[&loose])])),
+            self.authorities("another issuer", &json!([keyless(&[&other_issuer])])),
             self.authorities(
                 "issuer of one, subject of another identity",
-                json!([keyless(&[&other_issuer, &other_subject])]),
+                &json!([keyless(&[&other_issuer, &other_subject])]),
             ),
-            self.authorities("the identity, SCT ignored", json!([without_sct])),
-            self.authorities("the identity, with a timestamp", json!([stamped])),
-            self.authorities("the identity, in bundles", formed("bundle")),
-            self.authorities("the identity, under tags", formed("legacy")),
-            self.authorities("the identity or key one", json!([keyless(&[&exact]), self.by(0)])),
+            self.authorities("the identity, SCT ignored", &json!([without_sct])),
+            self.authorities("the identity, with a timestamp", &json!([stamped])),
+            self.authorities("the identity, in bundles", &formed("bundle")),
+            self.authorities("the identity, under tags", &formed("legacy")),
+            self.authorities("the identity or key one", &json!([keyless(&[&exact]), self.by(0)])),
         ]
     }
 
     fn with_static_answers(&self) -> Vec<Named> {
         let one = self.by(0);
         vec![
-            self.authorities("passes", json!([{"static": {"action": "pass"}}])),
-            self.authorities("fails", json!([{"static": {"action": "fail", "message": "never"}}])),
-            self.authorities("fails, or key one", json!([{"static": {"action": "fail"}}, one])),
+            self.authorities("passes", &json!([{"static": {"action": "pass"}}])),
+            self.authorities("fails", &json!([{"static": {"action": "fail", "message": "never"}}])),
+            self.authorities("fails, or key one", &json!([{"static": {"action": "fail"}}, one])),
         ]
     }
 
