@@ -40,6 +40,7 @@ mod outage;
 mod overlays;
 mod own_credentials;
 mod pipeline_run;
+mod progress;
 mod release;
 mod seed;
 mod selection;
