@@ -25,6 +25,7 @@ mod output;
 pub mod payload;
 pub mod policy;
 mod private_file;
+mod progress;
 pub mod provenance;
 pub mod refresh;
 mod registries;
@@ -270,6 +271,39 @@ mod tests {
         }
         let arguments = ["/usr/bin/hallmark", "config", "reference"].map(OsString::from).to_vec();
         assert_eq!(meant(arguments.clone()), arguments);
+    }
+
+    /// What runs until it is stopped tells its state as metrics and logs; the others write what another program asks for.
+    const WITHOUT_JSON: [&str; 6] =
+        ["controller", "refresh", "webhook", "credential-helper", "completions", "man"];
+
+    fn leaves(command: &clap::Command, path: &str, found: &mut Vec<(String, bool)>) {
+        for child in command.get_subcommands() {
+            let path = format!("{path}{}", child.get_name());
+            let values = child.get_arguments().find(|argument| argument.get_id() == "output");
+            let values = values.map(clap::Arg::get_possible_values).unwrap_or_default();
+            let has_json = values.iter().any(|value| value.matches("json", false));
+            if !child.has_subcommands() || child.get_arguments().any(clap::Arg::is_required_set) {
+                found.push((path.clone(), has_json));
+            }
+            leaves(child, &format!("{path} "), found);
+        }
+    }
+
+    #[test]
+    fn every_command_that_prints_for_people_prints_json_too() {
+        let page = include_str!("../docs/output.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+        let documented: Vec<&str> =
+            rows.flat_map(|row| row.split(", `")).map(|name| name.trim_end_matches('`')).collect();
+        let mut found = Vec::new();
+        leaves(&Cli::command(), "", &mut found);
+        assert!(found.len() > 30, "{found:?}");
+        for (path, has_json) in found {
+            let expected = !WITHOUT_JSON.contains(&path.as_str());
+            assert_eq!(has_json, expected, "hallmark {path}: --output json");
+            assert_eq!(documented.contains(&path.as_str()), expected, "hallmark {path} in docs/output.md");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use choice::{
 pub use finding::{Finding, Problem};
 pub use key_policy::{KeyChoice, KeyPolicy};
 pub use parse::Parsed;
-pub use reference::reference;
+pub use reference::{reference, reference_for_programs};
 pub use secret::Secret;
 pub use selector::LabelSelector;
 pub use settings::{

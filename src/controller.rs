@@ -16,6 +16,7 @@ mod companions;
 mod consulted;
 pub mod decide;
 mod left_alone;
+mod let_go;
 mod members;
 mod membership;
 mod outage;
@@ -149,8 +150,8 @@ pub async fn run(client: Client, options: Options, stop: CancellationToken) -> R
         registry.clients().circuits().observe(observer(told));
         edge.spawn(outage::probe(Arc::clone(&queue), registry, settings.clone(), stop.clone()));
         let left_alone = Arc::clone(&context.left_alone);
-        let (pending, seen) = (Arc::clone(&queue), Arc::clone(&ready));
-        let sight = Sight { queue: pending, settings, namespaces, roster, ready: seen, left_alone };
+        let (pending, seen, let_go) = (Arc::clone(&queue), Arc::clone(&ready), Arc::default());
+        let sight = Sight { queue: pending, settings, namespaces, roster, ready: seen, left_alone, let_go };
         edge.spawn(watch_all(client, sight, stop.clone()));
         work(&queue, &context, &ready, &stop).await;
     }

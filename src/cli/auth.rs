@@ -14,6 +14,7 @@ mod status;
 use clap::Subcommand;
 
 use super::Exit;
+use super::output::OutputOption;
 
 /// Log in to registries with short-lived tokens and pull tokens.
 #[derive(Debug, Subcommand)]
@@ -34,7 +35,7 @@ pub enum Command {
     #[command(subcommand, visible_alias = "identities")]
     Identity(identity::Command),
     /// Show which registries are configured, and what is kept for them.
-    Status,
+    Status(OutputOption),
 }
 
 /// Runs one of them.
@@ -47,6 +48,6 @@ pub async fn run(command: Command) -> Exit {
         Command::List(arguments) => identities::list(arguments).await,
         Command::Revoke(arguments) => identities::revoke(arguments).await,
         Command::Identity(command) => identity::run(command).await,
-        Command::Status => status::run(),
+        Command::Status(output) => status::run(output),
     }
 }

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
 
 use super::manifests::Manifests;
+use super::output::OutputOption;
 use super::{Exit, environment, refuse};
 use crate::config::{self, Config};
 use crate::credential::files::registry_config;
-use crate::credential::registry_config::Severity;
+use crate::credential::registry_config::{self, Severity};
 
 /// Check a ConfigMap, or print the reference of its keys.
 #[derive(Debug, Subcommand)]
@@ -27,24 +30,69 @@ pub enum Command {
         /// A registry configuration file in TOML to check as well.
         #[arg(long, value_name = "FILE")]
         registries: Option<PathBuf>,
+
+        /// What to print.
+        #[command(flatten)]
+        output: OutputOption,
     },
     /// Print every key with its default and meaning, as Markdown.
-    Reference,
+    Reference(OutputOption),
+}
+
+/// What was found in one file.
+#[derive(Serialize)]
+struct Checked {
+    file: PathBuf,
+    /// How many keys, or registries, it has; nothing when it cannot be used.
+    count: Option<usize>,
+    findings: Vec<Found>,
+    #[serde(skip)]
+    unit: &'static str,
+}
+
+/// One finding.
+#[derive(Serialize)]
+struct Found {
+    /// `error`, `warning` or `unsupported`.
+    severity: &'static str,
+    message: String,
 }
 
 /// Runs the command.
 pub fn run(command: &Command) -> Exit {
     match command {
-        Command::Reference => {
-            print!("{}", config::reference());
+        Command::Reference(output) => {
+            output.print(config::reference(), &config::reference_for_programs());
             Exit::Ok
         }
-        Command::Check { file, registries } => {
-            let checked = registries.as_deref().map_or(Exit::Ok, check_registries);
-            let file = file.as_deref().map_or(Exit::Ok, check_file);
-            if checked == Exit::Ok { file } else { checked }
+        Command::Check { file, registries, output } => {
+            let registries = registries.as_deref().map(check_registries);
+            let checked = registries.into_iter().chain(file.as_deref().map(check_file));
+            let (all, exits): (Vec<_>, Vec<_>) = checked.map(ended).unzip();
+            let all: Vec<Checked> = all.into_iter().flatten().collect();
+            output.print(all.iter().map(text).collect::<String>(), &json!(all));
+            exits.into_iter().find(|exit| *exit != Exit::Ok).unwrap_or(Exit::Ok)
         }
     }
+}
+
+fn ended(checked: Result<Checked, Exit>) -> (Option<Checked>, Exit) {
+    match checked {
+        Ok(checked) => {
+            let exit = if checked.count.is_some() { Exit::Ok } else { Exit::Failed };
+            (Some(checked), exit)
+        }
+        Err(exit) => (None, exit),
+    }
+}
+
+fn text(checked: &Checked) -> String {
+    let findings = checked.findings.iter().map(|found| match found.severity {
+        "unsupported" => format!("not in this build: {}\n", found.message),
+        severity => format!("{severity}: {}\n", found.message),
+    });
+    let ok = checked.count.map(|count| format!("ok: {count} {}\n", checked.unit));
+    findings.chain(ok).collect()
 }
 
 /// The configuration in the manifest of a ConfigMap.
@@ -66,54 +114,40 @@ pub(super) fn configured(file: &Path) -> Result<Config, Exit> {
     })
 }
 
-fn check_file(file: &Path) -> Exit {
-    match Manifests::read(&[file.to_owned()]) {
-        Ok(manifests) => check(&manifests),
-        Err(error) => refuse(&error, Exit::Usage),
-    }
+fn check_file(file: &Path) -> Result<Checked, Exit> {
+    let manifests = Manifests::read(&[file.to_owned()]).map_err(|error| refuse(&error, Exit::Usage))?;
+    let Some(data) = manifests.config_map() else {
+        eprintln!("hallmark: there is no ConfigMap in the file");
+        return Err(Exit::Usage);
+    };
+    let parsed = Config::parse(&data);
+    let found = |severity| move |finding: &config::Finding| Found { severity, message: finding.to_string() };
+    let mut findings: Vec<Found> = parsed.warnings.iter().map(found("warning")).collect();
+    let count = match parsed.config {
+        Ok(config) => {
+            findings.extend(config.unsupported().iter().map(found("unsupported")));
+            Some(data.len())
+        }
+        Err(mistakes) => {
+            findings.extend(mistakes.iter().map(found("error")));
+            None
+        }
+    };
+    Ok(Checked { file: file.to_owned(), count, findings, unit: "keys" })
 }
 
 /// Every finding with its place; warnings alone are no failure.
-fn check_registries(file: &Path) -> Exit {
-    let reading = match registry_config(file, &environment::proxies(), Timestamp::now()) {
-        Ok(reading) => reading,
-        Err(error) => return refuse(&error, Exit::Failed),
+fn check_registries(file: &Path) -> Result<Checked, Exit> {
+    let reading = registry_config(file, &environment::proxies(), Timestamp::now());
+    let reading = reading.map_err(|error| refuse(&error, Exit::Failed))?;
+    let found = |finding: &registry_config::Finding| Found {
+        severity: if finding.severity() == Severity::Error { "error" } else { "warning" },
+        message: format!("{}: {finding}", file.display()),
     };
-    for finding in &reading.findings {
-        let severity = if finding.severity() == Severity::Error { "error" } else { "warning" };
-        println!("{severity}: {}: {finding}", file.display());
-    }
-    match reading.config {
-        Some(config) => {
-            println!("ok: {} registries", config.names().count());
-            Exit::Ok
-        }
-        None => Exit::Failed,
-    }
-}
-
-fn check(manifests: &Manifests) -> Exit {
-    let Some(data) = manifests.config_map() else {
-        eprintln!("hallmark: there is no ConfigMap in the file");
-        return Exit::Usage;
-    };
-    let parsed = Config::parse(&data);
-    for warning in &parsed.warnings {
-        println!("warning: {warning}");
-    }
-    match parsed.config {
-        Ok(config) => {
-            for finding in config.unsupported() {
-                println!("not in this build: {finding}");
-            }
-            println!("ok: {} keys", data.len());
-            Exit::Ok
-        }
-        Err(findings) => {
-            for finding in &findings {
-                println!("error: {finding}");
-            }
-            Exit::Failed
-        }
-    }
+    Ok(Checked {
+        file: file.to_owned(),
+        count: reading.config.map(|config| config.names().count()),
+        findings: reading.findings.iter().map(found).collect(),
+        unit: "registries",
+    })
 }

@@ -14,6 +14,7 @@ use futures::FutureExt as _;
 
 use self::subject::{Inquiry, NamedImage, Subjects};
 use super::output::Output;
+use super::progress::Progress;
 use super::registries::{RegistryOptions, accounts, clouds};
 use super::{Exit, fail, refuse};
 use crate::client::registry::{self, Registry, Session};
@@ -92,7 +93,7 @@ pub struct Explain {
     kubeconfig: Option<PathBuf>,
 
     /// What to print.
-    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
 }
 
@@ -134,7 +135,7 @@ impl Explain {
             system_namespace: agent.0.to_owned(),
             agent_account: agent.1.to_owned(),
             kubeconfig,
-            output: Output::Table,
+            output: Output::Text,
         }
     }
 }
@@ -142,10 +143,11 @@ impl Explain {
 /// Runs the command.
 pub async fn run(command: Command) -> Exit {
     let Command::Explain(arguments) = command;
-    match explain(&arguments).await {
+    let progress = Progress::of("asking for credentials");
+    match progress.during(explain(&arguments)).await {
         Ok(explained) => {
             match arguments.output {
-                Output::Table => output::table(&explained, arguments.probe),
+                Output::Text => output::table(&explained, arguments.probe),
                 Output::Json => output::json(&explained),
             }
             if arguments.probe { exit(&explained) } else { Exit::Ok }

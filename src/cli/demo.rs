@@ -15,16 +15,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::output::OutputOption;
 use super::style::Style;
 use super::{Exit, fail, refuse, sign};
 use crate::client;
 use crate::client::registry::Registry;
 use crate::signature;
 use crate::signature::key::keyring::KeyRing;
-use show::Show;
+use show::{Show, Step};
+use verify::Pulled;
 use world::{World, WorldError};
 
 /// Show the whole way from a completed run to a verified signature, on this machine alone.
@@ -41,6 +43,9 @@ pub struct Arguments {
     /// demo's is refused.
     #[arg(long, default_value = "hallmark-demo", value_name = "DIRECTORY")]
     directory: PathBuf,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Why the demo stopped.
@@ -70,35 +75,50 @@ async fn demonstrate(arguments: &Arguments) -> Result<Exit, DemoError> {
     let started = Instant::now();
     // Before anything is written or started, so that Ctrl-C is never missed.
     let stop = arguments.keep.then(Stop::listen).transpose().map_err(DemoError::Signal)?;
-    let show = Show::new(Style::of_stdout());
+    let (show, output) = (Show::new(Style::of_stdout()), arguments.output);
+    let print = |step: Step| {
+        if !output.is_json() {
+            step.print();
+        }
+    };
     let world = World::build(&arguments.directory).await?;
-    show.setting(&world).print();
+    print(show.setting(&world));
 
     let keys = KeyRing::import(&world.directory().display().to_string(), &world.key_files()?)?;
     let (run, objects) = world.run_and_objects()?;
     let (config, registry) = (sign::defaults(), Registry::new()?);
     let material = sign::Material::of_keys(keys, &config, &objects.registries).await?;
     let signed = sign::sign(run, Value::Null, &config, &material, &registry, &Arc::new(objects)).await;
-    show.found(&signed.run).print();
-    show.credentials(&signed.reports).print();
+    print(show.found(&signed.run));
+    print(show.credentials(&signed.reports));
     if let Some(error) = signed.outcome.failures().next() {
         return Ok(fail(error));
     }
 
     let pulled = verify::pull(world.address(), world.reader(), world.image()).await?;
-    show.pushed(world.image(), &signed.outcome, &pulled).print();
+    print(show.pushed(world.image(), &signed.outcome, &pulled));
     verify::check(&pulled, &world.public_key()?, world.image())?;
-    show.verified().print();
+    print(show.verified());
+    if output.is_json() {
+        println!("{:#}", report(&world, &signed, &pulled));
+    }
 
     match stop {
-        None => show.ended(&world, started.elapsed()).print(),
+        None => print(show.ended(&world, started.elapsed())),
         Some(mut stop) => {
-            show.kept(&world, started.elapsed()).print();
+            print(show.kept(&world, started.elapsed()));
             stop.requested().await;
         }
     }
     world.stop().await;
     Ok(Exit::Ok)
+}
+
+/// The same for a program, which is told when everything has been verified.
+fn report(world: &World, signed: &sign::Signed, pulled: &Pulled) -> Value {
+    json!({"run": signed.run.run().key().to_string(), "image": world.image().to_string(),
+        "signature": pulled.signature.tag, "attestation": pulled.attestation.tag, "verified": true,
+        "credentials": signed.reports, "directory": world.directory()})
 }
 
 /// Ctrl-C, or SIGTERM: whoever started the demo wants it to end.

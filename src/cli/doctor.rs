@@ -30,6 +30,7 @@ use kube::{Api, Client};
 use self::finding::{Finding, Findings};
 use super::creds::subject::NamedImage;
 use super::output::Output;
+use super::progress::Progress;
 use super::{Exit, controller};
 use crate::config::Config;
 use crate::credential::registry_config::RegistryConfig;
@@ -88,7 +89,7 @@ pub struct Arguments {
     kubeconfig: Option<PathBuf>,
 
     /// What to print.
-    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
 }
 
@@ -108,8 +109,9 @@ type Settings = (Config, Arc<RegistryConfig>);
 /// Runs the command.
 pub async fn run(arguments: Arguments) -> Exit {
     let mut findings = Findings::default();
+    let progress = Progress::of("asking the API server");
     let settings = match controller::client(arguments.kubeconfig.as_deref()).await {
-        Ok(client) => examine(client, &arguments, &mut findings).await,
+        Ok(client) => progress.during(examine(client, &arguments, &mut findings, &progress)).await,
         Err(error) => {
             findings.add(without_cluster(&arguments, error.as_ref()));
             None
@@ -119,7 +121,9 @@ pub async fn run(arguments: Arguments) -> Exit {
         let of_process =
             || (Config::default(), Arc::new(RegistryConfig::of_environment(super::environment::proxies())));
         let (config, registries) = settings.unwrap_or_else(of_process);
-        cloud::exchange(cloud, arguments.image.as_ref(), &config, &registries, &mut findings).await;
+        progress.now("asking the cloud");
+        let exchange = cloud::exchange(cloud, arguments.image.as_ref(), &config, &registries, &mut findings);
+        progress.during(exchange).await;
     }
     output::print(&findings, arguments.output);
     findings.exit()
@@ -135,7 +139,12 @@ fn without_cluster(arguments: &Arguments, error: &dyn std::error::Error) -> Find
 }
 
 /// Looks at the whole installation; answers its settings when the cluster could be asked.
-async fn examine(client: Client, arguments: &Arguments, findings: &mut Findings) -> Option<Settings> {
+async fn examine(
+    client: Client,
+    arguments: &Arguments,
+    findings: &mut Findings,
+    progress: &Progress,
+) -> Option<Settings> {
     let visit = match arrive(client, arguments).await {
         Ok((visit, found)) => {
             findings.add(found);
@@ -146,16 +155,22 @@ async fn examine(client: Client, arguments: &Arguments, findings: &mut Findings)
             return None;
         }
     };
+    progress.now("looking at the installation");
     findings.add(installation::tekton(&visit).await);
     let deployment = installation::controller(&visit, findings).await;
     let config = settings::config_map(&visit, findings).await;
+    progress.now("asking for the rights of the controller");
     rights::check(&visit, deployment.as_ref(), &config, findings).await;
+    progress.now("reading keys and settings");
     settings::keys(&visit, &config, findings).await;
     let registries = registries::configuration(&visit, &config, findings).await;
     let servers = services::Servers::new(&visit, &config, &registries);
+    progress.now("asking for an identity token");
     let token = identity::token(&visit, deployment.as_ref(), &config, findings).await;
+    progress.now("asking Fulcio, logs and other servers");
     servers.check(token.as_ref(), findings).await;
     if let Some(image) = &arguments.image {
+        progress.now("asking the registry");
         registries::probe(&visit, image, &registries, findings).await;
     }
     Some((config, registries))

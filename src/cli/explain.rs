@@ -40,7 +40,7 @@ pub struct Arguments {
     place: Place,
 
     /// What to print.
-    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
 }
 
@@ -57,7 +57,7 @@ pub async fn run(arguments: Arguments) -> Exit {
     match explain(&arguments).await {
         Ok(explained) => {
             match arguments.output {
-                Output::Table => print!("{}", output::text(&explained, super::style::Style::of_stdout())),
+                Output::Text => print!("{}", output::text(&explained, super::style::Style::of_stdout())),
                 Output::Json => println!("{:#}", output::json(&explained)),
             }
             let settled = explained.iter().all(|one| one.verdict.settled);

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
+use super::output::OutputOption;
 use super::registries::RegistryOptions;
 use super::{Exit, environment, fail, refuse};
 use crate::client::fulcio::Fulcio;
@@ -46,6 +48,9 @@ pub struct Arguments {
     /// The token may be sent over plain http to a host outside the cluster.
     #[arg(long, requires = "fulcio")]
     allow_http: bool,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Runs the command.
@@ -58,36 +63,54 @@ pub async fn run(arguments: Arguments) -> Exit {
         Ok(registries) => registries,
         Err(error) => return refuse(&error, Exit::Usage),
     };
-    let (provider, token) = match token(provider, &arguments, &registries).await {
-        Ok(found) => found,
-        Err(error) => return fail(&error),
-    };
-    println!("{}", claimed(token.claims()));
-    let now = Timestamp::now();
-    if let Err(reason) = token.check(AUDIENCE, now) {
-        return fail(&Error::Token { provider, reason });
+    let mut told = Told { output: arguments.output, fields: Map::new() };
+    let exit = look(&arguments, provider, &registries, &mut told).await.err().unwrap_or(Exit::Ok);
+    if told.output.is_json() {
+        println!("{:#}", Value::Object(told.fields));
     }
-    match &arguments.fulcio {
-        None => Exit::Ok,
-        Some(address) => {
-            let transport = Transport::to(address, &registries);
-            match Fulcio::new(&Clients::default(), &transport, address, arguments.allow_http) {
-                Ok(fulcio) => certify(&fulcio, &token, now).await,
-                Err(error) => fail(&error),
-            }
+    exit
+}
+
+/// What has been found so far: lines for a person at once, fields for a program at the end.
+struct Told {
+    output: OutputOption,
+    fields: Map<String, Value>,
+}
+
+impl Told {
+    fn add(&mut self, lines: &str, fields: Value) {
+        if !self.output.is_json() {
+            println!("{lines}");
+        }
+        if let Value::Object(fields) = fields {
+            self.fields.extend(fields);
         }
     }
 }
 
-async fn token(
-    provider: Option<Provider>,
+async fn look(
     arguments: &Arguments,
+    provider: Option<Provider>,
     registries: &Arc<RegistryConfig>,
-) -> Result<(Provider, IdentityToken), Error> {
+    told: &mut Told,
+) -> Result<(), Exit> {
     let file = arguments.token_file.as_deref();
-    let source = selection::select(provider, file, &environment::identities_by(None, registries))?;
-    println!("provider     {}", source.provider());
-    Ok((source.provider(), source.token(AUDIENCE).await?))
+    let source = selection::select(provider, file, &environment::identities_by(None, registries));
+    let source = source.map_err(|error| fail(&error))?;
+    let provider = source.provider();
+    told.add(&format!("provider     {provider}"), json!({"provider": provider.to_string()}));
+    let token = source.token(AUDIENCE).await.map_err(|error| fail(&error))?;
+    told.add(&claimed(token.claims()), fields(token.claims()));
+    let now = Timestamp::now();
+    token.check(AUDIENCE, now).map_err(|reason| fail(&Error::Token { provider, reason }))?;
+    let Some(address) = &arguments.fulcio else { return Ok(()) };
+    let transport = Transport::to(address, registries);
+    let fulcio = Fulcio::new(&Clients::default(), &transport, address, arguments.allow_http);
+    let certificate = certificate(&fulcio.map_err(|error| fail(&error))?, &token, now).await?;
+    let fields = json!({"names": certificate.names(), "issuer": certificate.issuer(),
+        "expires": certificate.expiry().to_string()});
+    told.add(&certified(&certificate), json!({ "certificate": fields }));
+    Ok(())
 }
 
 /// What the token says of itself; nobody has verified it here.
@@ -104,28 +127,24 @@ fn claimed(claims: &UnverifiedClaims) -> String {
     rows.map(|(name, value)| format!("{name:<12} {}", shown(&value))).join("\n")
 }
 
+fn fields(claims: &UnverifiedClaims) -> Value {
+    json!({"issuer": claims.issuer, "subject": claims.subject, "audience": claims.audience,
+        "expires": claims.expiry.to_string(), "identity": claims.identity()})
+}
+
 /// Claims are text from outside: one line, and not longer than a URL gets.
 fn shown(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(500).collect()
 }
 
 /// Has the identity certified for a key that nothing else knows.
-async fn certify(fulcio: &Fulcio, token: &IdentityToken, now: Timestamp) -> Exit {
+async fn certificate(fulcio: &Fulcio, token: &IdentityToken, now: Timestamp) -> Result<Certificate, Exit> {
     let Some(key) = Key::generate("the key of this command") else {
         eprintln!("hallmark: cannot make a key");
-        return Exit::Failed;
+        return Err(Exit::Failed);
     };
-    let proof = match key.sign_now(token.claims().challenge().as_bytes()) {
-        Ok(proof) => proof,
-        Err(error) => return fail(&error),
-    };
-    match fulcio.certificate(token, key.public_key(), &proof, now).await {
-        Ok(certificate) => {
-            println!("{}", certified(&certificate));
-            Exit::Ok
-        }
-        Err(error) => fail(&error),
-    }
+    let proof = key.sign_now(token.claims().challenge().as_bytes()).map_err(|error| fail(&error))?;
+    fulcio.certificate(token, key.public_key(), &proof, now).await.map_err(|error| fail(&error))
 }
 
 fn certified(certificate: &Certificate) -> String {
@@ -158,6 +177,16 @@ mod tests {
              audience     sigstore\n\
              expires      2026-01-01T00:10:00Z\n\
              identity     https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/tekton-chains-controller"
+        );
+    }
+
+    #[test]
+    fn a_program_reads_the_claims_one_by_one() {
+        let fields = fields(&claims("spiffe://example.org/ci"));
+        assert_eq!(
+            fields,
+            json!({"issuer": "https://issuer.example", "subject": "spiffe://example.org/ci",
+                "audience": ["sigstore"], "expires": "2026-01-01T00:10:00Z", "identity": "spiffe://example.org/ci"})
         );
     }
 

@@ -10,10 +10,11 @@ mod output;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::config::configured;
 use super::manifests::{self, ManifestError, Manifests};
+use super::output::Output;
 use super::{Exit, refuse};
 use crate::artifact::{Artifact, Artifacts, Unusable};
 use crate::config::Config;
@@ -45,15 +46,8 @@ pub struct Arguments {
     config: Option<PathBuf>,
 
     /// What to print: text for people, or JSON.
-    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    #[value(alias = "table")]
-    Text,
-    Json,
 }
 
 /// A run with everything that would be signed of it.

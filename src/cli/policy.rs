@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::verify::{self, AccessOptions, Output, PolicyFile, Verified};
-use super::{Exit, refuse, style};
-use crate::config::NoMatch;
+use super::output::Output;
+use super::style::Style;
+use super::verify::{self, AccessOptions, PolicyFile, Verified};
+use super::{Exit, refuse};
 use crate::policy::authority::Demand;
 use crate::policy::finding::Finding;
 use crate::policy::glob::Glob;
@@ -48,7 +49,7 @@ pub struct Test {
     access: AccessOptions,
 
     /// What to print.
-    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
 }
 
@@ -112,12 +113,7 @@ pub async fn run(command: Command) -> Exit {
 async fn online(arguments: &Test, file: PolicyFile) -> Result<Vec<Verified>, Exit> {
     let sound = file.sound()?;
     let access = arguments.access.open(sound.named).await?;
-    let mut verified = Vec::new();
-    for reference in &arguments.images {
-        let outcome = access.verifier().verify(reference, &sound.policies, NoMatch::Deny).await;
-        verified.push(Verified { reference: reference.clone(), outcome });
-    }
-    Ok(verified)
+    Ok(verify::verify_all(&access, &arguments.images, &sound.policies).await)
 }
 
 fn loaded<'a>(name: &'a str, reading: &'a Reading) -> Loaded<'a> {
@@ -184,6 +180,9 @@ fn print(report: &Report<'_>, output: Output) {
     });
     let rows: Vec<_> = rows.collect();
     if !rows.is_empty() {
-        println!("\n{}", style::table(&["IMAGE", "POLICY", "MODE", "GLOB", "SIGNATURES AT"], rows));
+        println!(
+            "\n{}",
+            Style::of_stdout().table(0, &["IMAGE", "POLICY", "MODE", "GLOB", "SIGNATURES AT"], rows)
+        );
     }
 }

@@ -5,8 +5,10 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::output::Output;
+use super::progress::Progress;
 use super::tree::summary::{Summary, printable};
-use super::verify::{AccessOptions, Named, Output, SignerOptions};
+use super::verify::{AccessOptions, Named, SignerOptions};
 use super::{Exit, refuse};
 use crate::policy::check::{Flaw, Statement, unverified_statement};
 use crate::policy::material::{Kind, Place};
@@ -38,7 +40,7 @@ pub struct Arguments {
     access: AccessOptions,
 
     /// What to print.
-    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
 }
 
@@ -82,7 +84,8 @@ pub async fn run(arguments: Arguments) -> Exit {
 async fn stated(arguments: &Arguments) -> Result<Vec<Stated>, Exit> {
     let access = arguments.access.open(Named::default()).await?;
     let trusted = arguments.signers.trusted(access.trust(), arguments.access.registries()).await?;
-    let (image, attached) = access.attached(&arguments.image).await?;
+    let progress = Progress::of(format!("reading what hangs on {}", arguments.image.written()));
+    let (image, attached) = progress.during(access.attached(&arguments.image)).await?;
     let (mut stated, mut flaws) = (Vec::new(), Vec::new());
     for found in attached.into_iter().flat_map(|attached| attached.found) {
         if !found.content.as_ref().is_ok_and(|material| material.kind() == Kind::Attestation) {

@@ -12,11 +12,14 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
+use super::output::OutputOption;
 use super::runs::{self, Seen};
 use super::surveyed::{self, Names, Place};
 use super::{Exit, refuse};
 use crate::controller::queue::SETTLING;
+use crate::error::chain;
 use crate::tekton::head::Mark;
 
 /// Which runs were given up.
@@ -33,6 +36,9 @@ pub struct Retry {
 
     #[command(flatten)]
     place: Place,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Which runs are to be signed with the keys of now.
@@ -49,12 +55,15 @@ pub struct Resign {
 
     #[command(flatten)]
     place: Place,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Has runs that were given up tried again.
 pub async fn retry(arguments: Retry) -> Exit {
-    let Retry { names, place } = arguments;
-    unmark(&names, &place, |mark| match mark {
+    let Retry { names, place, output } = arguments;
+    unmark(&names, &place, output, |mark| match mark {
         Some(Mark::Failed) => Ok(()),
         Some(Mark::True) => Err("is signed; hallmark resign signs it with the keys of now"),
         None => {
@@ -66,8 +75,8 @@ pub async fn retry(arguments: Retry) -> Exit {
 
 /// Has runs signed with the keys of now, beside what is in place.
 pub async fn resign(arguments: Resign) -> Exit {
-    let Resign { names, place } = arguments;
-    unmark(&names, &place, |mark| match mark {
+    let Resign { names, place, output } = arguments;
+    unmark(&names, &place, output, |mark| match mark {
         Some(Mark::True | Mark::Failed) => Ok(()),
         None => {
             Err("carries no mark, so the controller has not signed it; hallmark explain says why it waits")
@@ -79,6 +88,7 @@ pub async fn resign(arguments: Resign) -> Exit {
 async fn unmark(
     names: &Names,
     place: &Place,
+    output: OutputOption,
     may: impl Fn(Option<Mark>) -> Result<(), &'static str>,
 ) -> Exit {
     let runs = async { names.seen(&place.client().await?).await };
@@ -90,21 +100,37 @@ async fn unmark(
         Ok(client) => client,
         Err(exit) => return exit,
     };
-    let mut worst = Exit::Ok;
+    let (mut worst, mut reports) = (Exit::Ok, Vec::new());
     for seen in runs {
         let key = seen.head.key(seen.kind);
-        if let Err(reason) = may(seen.head.mark()) {
-            eprintln!("hallmark: {key} {reason}");
-            worst = Exit::Failed;
-            continue;
-        }
-        wait(&seen).await;
-        match runs::unmark(&client, &seen).await {
-            Ok(()) => println!("{key}: its mark is off; the controller takes it up"),
-            Err(error) => worst = refuse(&error, surveyed::exit(&error)),
+        let refused = match may(seen.head.mark()) {
+            Ok(()) => {
+                wait(&seen).await;
+                runs::unmark(&client, &seen).await.err().map(|error| {
+                    worst = refuse(&error, surveyed::exit(&error));
+                    chain(&error)
+                })
+            }
+            Err(reason) => {
+                eprintln!("hallmark: {key} {reason}");
+                worst = Exit::Failed;
+                Some(reason.to_owned())
+            }
+        };
+        reports.push(report(&seen, refused.as_deref()));
+        // At once: the next run may have to be waited for.
+        if refused.is_none() && !output.is_json() {
+            println!("{key}: its mark is off; the controller takes it up");
         }
     }
+    output.print("", &Value::Array(reports));
     worst
+}
+
+fn report(seen: &Seen, refused: Option<&str>) -> Value {
+    let key = seen.head.key(seen.kind);
+    json!({"kind": key.kind.as_str(), "namespace": key.namespace, "name": key.name,
+        "unmarked": refused.is_none(), "reason": refused})
 }
 
 /// Until the controller takes an event of this run for a new one.
@@ -116,10 +142,13 @@ async fn wait(seen: &Seen) {
     }
 }
 
-/// The API server notes whole seconds, hence one more.
+/// The API server notes whole seconds, and the controller counts from when it has reported what it wrote, which takes its
+/// time where the API server has much to do.
+const MORE: Duration = Duration::from_secs(5);
+
 fn left(written_at: Option<Timestamp>, now: Timestamp) -> Duration {
     let Some(written_at) = written_at else { return Duration::ZERO };
-    let moment = SETTLING + Duration::from_secs(1);
+    let moment = SETTLING + MORE;
     // A clock that is behind makes it wait no longer than that.
     let passed = Duration::try_from(now.duration_since(written_at)).unwrap_or_default();
     moment.saturating_sub(passed)
@@ -133,9 +162,9 @@ mod tests {
     fn a_run_that_was_finished_a_moment_ago_is_waited_for_and_others_are_not() {
         let now: Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
         let at = |text: &str| left(Some(text.parse().unwrap()), now);
-        assert_eq!(at("2026-01-01T00:00:50Z") + Duration::from_secs(9), SETTLING);
+        assert_eq!(at("2026-01-01T00:00:50Z") + Duration::from_secs(10), SETTLING + MORE);
         assert_eq!(at("2026-01-01T00:00:00Z"), Duration::ZERO);
-        assert_eq!(at("2026-01-01T01:00:00Z"), SETTLING + Duration::from_secs(1), "another clock");
+        assert_eq!(at("2026-01-01T01:00:00Z"), SETTLING + MORE, "another clock");
         assert_eq!(left(None, now), Duration::ZERO, "Chains wrote it");
     }
 }

@@ -4,7 +4,6 @@ pub(in crate::cli) mod material;
 mod output;
 
 use std::collections::HashSet;
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,6 +20,7 @@ use self::material::MaterialOptions;
 use self::material::NoMaterial;
 use super::config::configured;
 use super::manifests::{self, ManifestError, Manifests};
+use super::progress::Progress;
 use super::registries::{RegistryOptions, clouds};
 use super::{Exit, exit_of, fail, refuse};
 use crate::client::registry::{KeychainFuture, Registry, Session};
@@ -67,14 +67,15 @@ pub struct Arguments {
     #[command(flatten)]
     registries: RegistryOptions,
 
-    /// What to print: a table, JSON, or the runs with their new annotations.
-    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    /// What to print: text, JSON, or the runs with their new annotations.
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
     output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    Table,
+    #[value(alias = "table")]
+    Text,
     Json,
     Yaml,
 }
@@ -126,7 +127,7 @@ pub async fn run(arguments: Arguments) -> Exit {
     let objects = Arc::new(Objects { registries, clouds, ..objects });
     let signed = sign_all(runs, &config, &material, &registry, &objects).await;
     match arguments.output {
-        Output::Table => output::table(&signed),
+        Output::Text => output::table(&signed),
         Output::Json => output::json(&signed),
         Output::Yaml => output::yaml(&signed),
     }
@@ -142,18 +143,13 @@ async fn sign_all(
     registry: &Registry,
     objects: &Arc<Objects>,
 ) -> Vec<Signed> {
-    let (total, shows_progress) = (runs.len(), runs.len() > CONCURRENCY && std::io::stderr().is_terminal());
-    let work = stream::iter(runs)
-        .map(async |(run, manifest)| sign(run, manifest, config, material, registry, objects).await);
-    let mut work = std::pin::pin!(work.buffered(CONCURRENCY));
-    let mut signed = Vec::with_capacity(total);
-    while let Some(one) = work.next().await {
-        signed.push(one);
-        if shows_progress {
-            eprint!("\r{} of {total}{}", signed.len(), if signed.len() == total { "\n" } else { "" });
-        }
-    }
-    signed
+    let progress = Progress::of_many("signing", runs.len());
+    let work = stream::iter(runs).map(async |(run, manifest)| {
+        let signed = sign(run, manifest, config, material, registry, objects).await;
+        progress.step();
+        signed
+    });
+    progress.during(work.buffered(CONCURRENCY).collect()).await
 }
 
 /// Signs one run with the credentials that the objects hold.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use self::count::Counts;
 pub(super) use self::output::age;
 use super::output::Output;
+use super::progress::Progress;
 use super::surveyed::{self, Place, Replica};
 use super::{Exit, refuse, runs};
 use crate::tekton::Kind;
@@ -33,7 +34,7 @@ pub struct Arguments {
     place: Place,
 
     /// What to print.
-    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
 }
 
@@ -50,7 +51,7 @@ pub async fn run(arguments: Arguments) -> Exit {
     match survey(&arguments).await {
         Ok(status) => {
             match arguments.output {
-                Output::Table => print!("{}", output::text(&status, super::style::Style::of_stdout())),
+                Output::Text => print!("{}", output::text(&status, super::style::Style::of_stdout())),
                 Output::Json => println!("{:#}", output::json(&status)),
             }
             status.exit()
@@ -63,10 +64,13 @@ async fn survey(arguments: &Arguments) -> Result<Status, Exit> {
     let (client, now) = (arguments.place.client().await?, Timestamp::now());
     let config = arguments.place.config(&client).await.unwrap_or_default();
     let watched = arguments.place.watched(&client).await;
-    let mut counts = Counts::default();
+    let (progress, mut counts) = (Progress::of("counting runs"), Counts::default());
     for kind in [Kind::TaskRun, Kind::PipelineRun] {
-        let look = |seen: runs::Seen| counts.add(&seen, &config, &watched, now);
-        let listed = runs::each(&client, kind, arguments.namespace.as_deref(), look).await;
+        let look = |seen: runs::Seen| {
+            counts.add(&seen, &config, &watched, now);
+            progress.step();
+        };
+        let listed = progress.during(runs::each(&client, kind, arguments.namespace.as_deref(), look)).await;
         listed.map_err(|error| refuse(&error, surveyed::exit(&error)))?;
     }
     let replicas = arguments.place.replicas(&client, now).await.ok();

@@ -3,10 +3,12 @@
 
 use std::io::IsTerminal as _;
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 
 /// A narrower terminal is treated like one of this width.
 const NARROWEST: usize = 40;
+/// Columns between two columns of a table.
+const GAP: usize = 2;
 
 /// Marks up text, or does not.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +30,10 @@ impl Style {
     pub(super) fn of_stdout() -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let is_terminal = std::io::stdout().is_terminal();
-        Self { coloured: wanted && is_terminal, width: is_terminal.then(columns).flatten() }
+        Self {
+            coloured: wanted && is_terminal,
+            width: is_terminal.then(|| columns(std::io::stdout())).flatten(),
+        }
     }
 
     /// As in a terminal without colours, so many columns wide.
@@ -78,6 +83,7 @@ impl Style {
         for word in text.split(' ') {
             let length = visible(word);
             if column > others && column + 1 + length > width.max(others + NARROWEST / 2) {
+                broken.truncate(broken.trim_end_matches(' ').len());
                 broken.push('\n');
                 broken.extend(std::iter::repeat_n(' ', others));
                 column = others;
@@ -91,15 +97,15 @@ impl Style {
         broken
     }
 
-    /// A [`table`] whose cells are broken where it is wider than the terminal, less an indentation.
+    /// A [`table`] that is no wider than the terminal, less an indentation: its cells are broken between words, and where
+    /// names alone are too wide for it, its rows stand below each other.
     pub(super) fn table(
         self,
         indent: usize,
         head: &[&str],
         rows: impl IntoIterator<Item = Vec<String>>,
     ) -> String {
-        let width = self.width.map(|width| u16::try_from(width.saturating_sub(indent)).unwrap_or(u16::MAX));
-        within(width, head, rows)
+        within(self.width.map(|width| width.saturating_sub(indent)), head, rows)
     }
 
     fn wrapped(self, code: &str, text: &str) -> String {
@@ -112,35 +118,62 @@ pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) 
     within(None, head, rows)
 }
 
-fn within(width: Option<u16>, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+fn within(width: Option<usize>, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let widths = match width.map(|width| widths(width, head, &rows)) {
+        Some(Some(widths)) => Some(widths),
+        Some(None) => return records(width, head, &rows),
+        None => None,
+    };
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    if let Some(width) = width {
-        // The space before the first column is taken away below.
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.saturating_add(1));
-    }
     table.set_header(head).add_rows(rows);
-    if let Some(width) = width {
-        keep_whole(&mut table, usize::from(width) + 1);
+    if let Some(widths) = widths {
+        let whole = widths.iter().map(|width| width + GAP).sum::<usize>();
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_width(u16::try_from(whole).unwrap_or(u16::MAX));
+        for (column, width) in table.column_iter_mut().zip(widths) {
+            let width = u16::try_from(width + GAP).unwrap_or(u16::MAX);
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+        }
     }
+    // There is a space before the first column, too.
     let lines = table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Breaks cells on the right before those on the left: names stand there.
-fn keep_whole(table: &mut Table, width: usize) {
-    /// Columns that every other one is left with.
-    const LEAST: usize = 12;
-    let contents = table.column_max_content_widths();
-    let mut used = 0;
-    for (number, content) in contents.iter().enumerate() {
-        let (whole, others) = (usize::from(*content) + 2, contents.len() - number - 1);
-        let fits = others > 0 && used + whole + others * LEAST <= width;
-        used += if fits { whole } else { LEAST };
-        if let Some(column) = table.column_mut(number).filter(|_| fits) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
-        }
+/// The columns of a table that is no wider than that: each has room for its longest word, and those on the left, where
+/// names stand, are the first to get more. Nothing when there is not so much room.
+fn widths(width: usize, head: &[&str], rows: &[Vec<String>]) -> Option<Vec<usize>> {
+    let column = |number: usize| {
+        let cells = rows.iter().filter_map(move |row| row.get(number).map(String::as_str));
+        head.get(number).copied().into_iter().chain(cells)
+    };
+    let longest = |texts: &mut dyn Iterator<Item = &str>| texts.map(visible).max().unwrap_or_default();
+    let mut widths: Vec<usize> =
+        (0..head.len()).map(|number| longest(&mut column(number).flat_map(|text| text.split(' ')))).collect();
+    let needed: usize = widths.iter().map(|width| width + GAP).sum();
+    let mut left = (width + GAP).checked_sub(needed)?;
+    for (number, width) in widths.iter_mut().enumerate() {
+        let more = longest(&mut column(number)).saturating_sub(*width).min(left);
+        *width += more;
+        left -= more;
     }
+    Some(widths)
+}
+
+/// A row below the other, a line for each cell: no name is broken.
+fn records(width: Option<usize>, head: &[&str], rows: &[Vec<String>]) -> String {
+    let style = Style { coloured: false, width };
+    let label = head.iter().map(|head| head.len()).max().unwrap_or_default();
+    let record = |row: &Vec<String>| {
+        let cells = head.iter().zip(row).filter(|(_, cell)| !cell.is_empty() && *cell != "-");
+        let line = |(head, cell): (&&str, &String)| {
+            format!("{head:<label$}  {}", style.folded(label + GAP, cell)).trim_end().to_owned()
+        };
+        cells.map(line).collect::<Vec<_>>().join("\n")
+    };
+    rows.iter().map(record).collect::<Vec<_>>().join("\n\n")
 }
 
 /// What is on several lines, on one; marks that only a terminal understands are taken out.
@@ -156,9 +189,9 @@ fn visible(word: &str) -> usize {
     plain + parts.filter_map(|part| part.split_once('m')).map(|(_, rest)| rest.chars().count()).sum::<usize>()
 }
 
-/// How wide the terminal is.
-fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+/// How wide a terminal is.
+pub(super) fn columns(terminal: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
     (size.ws_col > 0).then(|| usize::from(size.ws_col).max(NARROWEST))
 }
 
@@ -187,6 +220,8 @@ mod tests {
             "   \u{1b}[1ma word of thirty columns, bold\u{1b}[0m and\n     more of it follows here"
         );
         assert_eq!(Style::PLAIN.fitted(&line), line);
+        let spaced = "   NAME          a-value-of-twenty-nine-letters";
+        assert_eq!(Style::of_width(40).fitted(spaced), "   NAME\n     a-value-of-twenty-nine-letters");
     }
 
     #[test]
@@ -198,5 +233,30 @@ mod tests {
         let folded = Style::of_width(50).table(2, &["N", "REASON"], rows());
         assert!(folded.lines().all(|line| line.len() <= 48) && folded.lines().count() > 4, "{folded}");
         assert!(folded.lines().last().is_some_and(|line| line.starts_with("   second")), "{folded}");
+    }
+
+    #[test]
+    fn names_are_never_broken() {
+        let row = || ["secret ci/registry-credentials", "registry.example:5000", "-", "there is no entry"];
+        let rows = || vec![row().map(str::to_owned).to_vec(), row().map(str::to_owned).to_vec()];
+        let head = ["PLACE", "ENTRY", "KIND", "RESULT"];
+        assert_eq!(
+            Style::of_width(71).table(2, &head, rows()).lines().take(3).collect::<Vec<_>>(),
+            [
+                "PLACE                           ENTRY                  KIND  RESULT",
+                "secret ci/registry-credentials  registry.example:5000  -     there is",
+                "                                                             no entry",
+            ]
+        );
+        assert_eq!(
+            Style::of_width(44).table(2, &head, rows()).lines().take(5).collect::<Vec<_>>(),
+            [
+                "PLACE   secret ci/registry-credentials",
+                "ENTRY   registry.example:5000",
+                "RESULT  there is no entry",
+                "",
+                "PLACE   secret ci/registry-credentials",
+            ]
+        );
     }
 }

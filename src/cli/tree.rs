@@ -8,7 +8,9 @@ pub(super) mod summary;
 use clap::Args;
 
 use super::Exit;
-use super::verify::{AccessOptions, Named, Output, SignerOptions};
+use super::output::Output;
+use super::progress::Progress;
+use super::verify::{AccessOptions, Named, SignerOptions};
 use crate::artifact::image::Image;
 use crate::policy::check::{Flaw, Statement, Verified, unverified_statement};
 use crate::policy::material::{Found, Kind};
@@ -35,7 +37,7 @@ pub struct Arguments {
     access: AccessOptions,
 
     /// What to print.
-    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
 }
 
@@ -75,7 +77,8 @@ pub async fn run(arguments: Arguments) -> Exit {
 async fn grow(arguments: &Arguments) -> Result<Tree, Exit> {
     let access = arguments.access.open(Named::default()).await?;
     let trusted = arguments.signers.trusted(access.trust(), arguments.access.registries()).await?;
-    let (image, attached) = access.attached(&arguments.image).await?;
+    let progress = Progress::of(format!("reading what hangs on {}", arguments.image.written()));
+    let (image, attached) = progress.during(access.attached(&arguments.image)).await?;
     let branches = attached.into_iter().map(|attached| {
         let leaves = attached.found.iter().map(|found| {
             let checked = trusted.as_ref().map(|trusted| access.check(found, &image, trusted));

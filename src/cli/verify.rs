@@ -10,16 +10,19 @@ mod signers;
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::Exit;
+use super::output::Output;
+use super::progress::Progress;
 use crate::config::NoMatch;
+use crate::policy::ClusterImagePolicy;
 use crate::policy::evaluation::Standing;
 use crate::policy::predicate;
 use crate::policy::reference::Reference;
 use crate::policy::verification::Outcome;
 
-pub(super) use access::AccessOptions;
+pub(super) use access::{Access, AccessOptions};
 pub(super) use policies::{Named, PolicyFile};
 pub(super) use signers::SignerOptions;
 
@@ -55,17 +58,8 @@ pub struct Arguments {
     access: AccessOptions,
 
     /// What to print.
-    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: Output,
-}
-
-/// What is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// An image with what became of it.
@@ -97,12 +91,26 @@ async fn verify(arguments: &Arguments) -> Result<Vec<Verified>, Exit> {
         (file.policies, file.named)
     };
     let access = arguments.access.open(named).await?;
-    let mut verified = Vec::new();
-    for reference in &arguments.images {
-        let outcome = access.verifier().verify(reference, &policies, NoMatch::Deny).await;
-        verified.push(Verified { reference: reference.clone(), outcome });
-    }
-    Ok(verified)
+    Ok(verify_all(&access, &arguments.images, &policies).await)
+}
+
+/// One image after the other.
+pub(super) async fn verify_all(
+    access: &Access,
+    images: &[Reference],
+    policies: &[ClusterImagePolicy],
+) -> Vec<Verified> {
+    let progress = Progress::of_many("verifying", images.len());
+    let work = async {
+        let mut verified = Vec::new();
+        for reference in images {
+            let outcome = access.verifier().verify(reference, policies, NoMatch::Deny).await;
+            verified.push(Verified { reference: reference.clone(), outcome });
+            progress.step();
+        }
+        verified
+    };
+    progress.during(work).await
 }
 
 /// The worst of all images.

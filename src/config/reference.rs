@@ -1,9 +1,11 @@
-//! The reference of all keys as Markdown, made from the table.
+//! The reference of all keys as Markdown and for programs, made from the table.
 //!
 //! Guarantees: what is printed is what is parsed; `docs/configuration.md` is this text (a test compares them).
 //! Must not: know any key.
 
 use std::fmt::Write as _;
+
+use serde_json::{Value, json};
 
 use super::Config;
 use super::key::{Key, SECTIONS};
@@ -24,6 +26,18 @@ pub fn reference() -> String {
         }
     }
     page
+}
+
+/// The same for programs: an array with an object for each key.
+pub fn reference_for_programs() -> Value {
+    let mut default = Config::default();
+    let keys = SECTIONS.iter().flat_map(|section| section.keys.iter().map(|key| (section.title, key)));
+    let keys = keys.map(|(section, key)| {
+        json!({"key": key.name, "section": section, "default": key.field.text(&mut default),
+            "allowed": key.field.accepts(), "ofChains": key.of_chains, "inThisBuild": !key.later,
+            "meaning": key.doc})
+    });
+    keys.collect()
 }
 
 fn row(key: &Key, default: &mut Config) -> String {
@@ -89,6 +103,19 @@ mod tests {
             "| `storage.gcs.bucket` | – | text | Bucket of the storage `gcs`. *Not in this build.* |"
         ));
         assert!(page.contains("| `artifacts.oci.signer` | `x509` | `x509`, `kms`, `none` |"));
+    }
+
+    #[test]
+    fn programs_read_every_key_too() {
+        let keys = reference_for_programs();
+        assert_eq!(keys.as_array().unwrap().len(), key::all().count());
+        let key = keys.as_array().unwrap().iter().find(|key| key["key"] == "signing.concurrency").unwrap();
+        assert_eq!(
+            *key,
+            json!({"key": "signing.concurrency", "section": key["section"], "default": "16",
+                "allowed": "1 to 256", "ofChains": false, "inThisBuild": true,
+                "meaning": "How many runs are worked on at the same time."})
+        );
     }
 
     #[test]

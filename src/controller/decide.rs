@@ -29,6 +29,9 @@ pub enum Decision {
     /// It is marked, and Chains still holds it, which it does for as long as a run exists: let go where it is found
     /// in a listing. Never where an event brings it, since a Chains that runs beside would hold it again each time.
     LetGo,
+    /// It is not selected, and held: by us, when it was selected before, or by Chains. Let go, but once for a run that is
+    /// watched: a Chains that runs beside holds it again each time.
+    LetGoOnce,
     /// It is done and unsigned.
     Sign,
     /// It is done and its owner wants no signature: mark it.
@@ -88,8 +91,7 @@ pub fn decide(head: &RunHead, config: &Config, namespaces: &[String], now: Times
         return Decision::Ignore(Reason::ManagedBy);
     }
     if config.selection.label_selector.as_ref().is_some_and(|selector| !selector.matches(head.labels())) {
-        // It was selected before, or held by Chains.
-        return if is_held(head) { Decision::Release } else { Decision::Ignore(Reason::Labels) };
+        return if is_held(head) { Decision::LetGoOnce } else { Decision::Ignore(Reason::Labels) };
     }
     if let Some(deleted_at) = head.deleted_at() {
         return decide_deleted(head, deleted_at, now);

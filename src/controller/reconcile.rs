@@ -76,7 +76,7 @@ async fn attempt(job: &Job, ctx: &Context) -> Result<Next, RunError> {
         Decision::Hold => {
             ctx.write(&job.key, head, |head| Some(record::hold(head, job.key.kind, &job.key.uid))).await
         }
-        Decision::Release | Decision::LetGo => ctx.release(&job.key, head).await,
+        Decision::Release | Decision::LetGo | Decision::LetGoOnce => ctx.release(&job.key, head).await,
         Decision::Abandon => {
             ctx.reporter.abandoned(&job.key).await;
             ctx.release(&job.key, head).await

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::decide::{Decision, Reason, decide};
 use super::left_alone::LeftAlone;
+use super::let_go::LetGo;
 use super::membership::Roster;
 use super::queue::{Lane, Queue};
 use super::settings::Followed;
@@ -24,6 +25,7 @@ pub(super) struct Sight {
     pub roster: Roster,
     pub ready: Arc<super::readiness::Readiness>,
     pub left_alone: Arc<LeftAlone>,
+    pub let_go: Arc<LetGo>,
 }
 
 impl Sight {
@@ -49,8 +51,14 @@ impl Sight {
             }
             Decision::Sign => self.queue.offer(key, lane, Some(body()), Instant::now()),
             Decision::LetGo => {}
+            Decision::LetGoOnce if !self.let_go.is_first(head.uid()) => {
+                tracing::trace!(run = %key, "held again by somebody else, and left to them");
+            }
             // Holding a run that still runs never delays one that is done.
-            Decision::Hold => self.queue.offer(key, Lane::Backlog, None, Instant::now()),
+            Decision::Hold => {
+                self.let_go.forget(head.uid());
+                self.queue.offer(key, Lane::Backlog, None, Instant::now());
+            }
             _ => self.queue.offer(key, lane, None, Instant::now()),
         }
     }
@@ -59,7 +67,12 @@ impl Sight {
     pub(super) fn listed(&self, kind: Kind, head: &RunHead, now: Timestamp) {
         self.pipeline_run_seen(kind, head);
         self.child_ended(kind, head);
-        if !matches!(self.decide(head, now), Decision::Ignore(_)) {
+        let decision = self.decide(head, now);
+        if decision == Decision::LetGoOnce {
+            // Whoever holds it again after this is left alone.
+            self.let_go.is_first(head.uid());
+        }
+        if !matches!(decision, Decision::Ignore(_)) {
             self.queue.offer_old(head.key(kind), head.completed_at(), Instant::now());
         }
     }

@@ -142,9 +142,9 @@ impl Diagnose for Error {
             Self::OneRegistry => {
                 Some("give each registry a Secret of its own, or shorten annotation registries".to_owned())
             }
-            Self::Forbidden { namespace, name } => Some(format!(
-                "grant update and patch on secrets/{name} in {namespace} to the updater's service account"
-            )),
+            Self::Forbidden { namespace, name } => {
+                Some(format!("grant patch on secrets/{name} in {namespace} to the updater's service account"))
+            }
             Self::Content(_) | Self::Api(_) => None,
         }
     }
@@ -181,7 +181,7 @@ mod tests {
         let status = kube::core::Status { code: 403, message: "no".into(), ..kube::core::Status::default() };
         let told = Error::of_api(&kube::Error::Api(Box::new(status)), "team", "other").told();
         assert_eq!(told.reason, Reason::UpdateForbidden);
-        assert!(told.text.contains("grant update and patch on secrets/other in team"), "{}", told.text);
+        assert!(told.text.contains("grant patch on secrets/other in team"), "{}", told.text);
     }
 
     #[test]

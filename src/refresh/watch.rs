@@ -66,7 +66,7 @@ impl Watch {
                 WatchError::Api(kube::Error::Api(status)) if status.code == 403 => {
                     let name = self.name.as_deref().unwrap_or("*");
                     tracing::error!(
-                        "may not watch Secrets named {name}: grant get, list, watch, update and patch on that name \
+                        "may not watch Secrets named {name}: grant get, list, watch and patch on that name \
                          to the updater's service account by a ClusterRole; looking again in {LONGEST_PAUSE:?}"
                     );
                     pause = LONGEST_PAUSE;

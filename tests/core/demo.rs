@@ -31,6 +31,22 @@ fn login(docker_config: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_program_is_told_what_the_demo_signed_and_where() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("demo");
+    let directory = directory.to_str().unwrap();
+    let told = Hallmark::run(&["demo", "-o", "json", "--directory", directory], &[]).await.succeeded().json();
+    assert_eq!(
+        (&told["verified"], &told["directory"]),
+        (&Value::Bool(true), &Value::from(directory)),
+        "{told}"
+    );
+    let digest = told["image"].as_str().unwrap().split_once("@sha256:").unwrap().1.to_owned();
+    assert_eq!(told["signature"], format!("sha256-{digest}.sig"));
+    assert!(told["credentials"][0]["selected"].is_number(), "{told}");
+}
+
+#[tokio::test]
 async fn the_demo_shows_every_step_and_ends_well() {
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join("demo");

@@ -1,11 +1,15 @@
 //! `hallmark doctor` on a real cluster: a good installation is good, and each fault is named, alone, with its remedy.
 
+mod rights;
+mod servers;
+mod settings;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::release;
-use crate::support::{Authentication, Cluster, Crane, Distribution, Finished, Fulcio, Hallmark, TokenUser};
+use crate::support::{Cluster, Finished, Fulcio, Hallmark};
 
 const KINDS: [&str; 8] = [
     "ServiceAccount",
@@ -225,172 +229,6 @@ async fn the_controller_itself_can_ask_about_its_own_rights() {
     for (check, state) in [("rights", "ok"), ("keys", "ok"), ("config", "ok"), ("controller", "unchecked")] {
         assert!(lines.iter().any(|line| line.0["check"] == check && line.is(state)), "{check}");
     }
-}
-
-#[tokio::test]
-async fn a_missing_config_map_is_named_and_its_creation_told() {
-    let installation = Installation::new("doctor-map", |object| {
-        if is(object, "ConfigMap", "chains-config") {
-            *object = Value::Null;
-        }
-    })
-    .await;
-    installation.has_only("config", "there is no ConfigMap", "kubectl create configmap chains-config").await;
-}
-
-#[tokio::test]
-async fn a_bad_value_is_named_with_the_one_that_was_meant() {
-    let installation = Installation::new("doctor-value", |object| {
-        if is(object, "ConfigMap", "chains-config") {
-            object["data"] = json!({"artifacts.oci.storage": "ocl"});
-        }
-    })
-    .await;
-    installation.has_only("config", "artifacts.oci.storage: \"ocl\"", "did you mean \"oci\"?").await;
-}
-
-#[tokio::test]
-async fn a_missing_key_is_named_and_how_to_make_one() {
-    let installation = Installation::new("doctor-key", |object| {
-        if is(object, "Secret", "signing-secrets") {
-            object.as_object_mut().unwrap().remove("stringData");
-        }
-    })
-    .await;
-    installation.has_only("keys", "no signing key", "cosign generate-key-pair").await;
-}
-
-#[tokio::test]
-async fn a_wrong_password_is_named_and_not_shown() {
-    let installation = Installation::new("doctor-password", |object| {
-        if is(object, "Secret", "signing-secrets") {
-            object["stringData"] = json!({"cosign.key": fixture("cosign.key"), "cosign.password": "canary"});
-        }
-    })
-    .await;
-    installation.has_only("keys", "the password in cosign.password is wrong", "").await;
-    let finished = installation.run_as("admin", &[], &[]).await;
-    assert!(!format!("{}{}", finished.stdout, finished.stderr).contains("canary"));
-}
-
-#[tokio::test]
-async fn every_missing_verb_is_named_with_the_role_that_gives_it() {
-    let installation = Installation::new("doctor-verb", |object| {
-        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-        if object["kind"] == "ClusterRole" && name.starts_with("tekton-chains-controller-cluster-access") {
-            object["rules"][0]["verbs"] = json!(["get", "list", "watch"]);
-        }
-    })
-    .await;
-    let (lines, code) = installation.report(&[]).await;
-    let failed: Vec<&Line> = lines.iter().filter(|line| line.is("failed")).collect();
-    assert_eq!((failed.len(), code), (1, Some(1)), "one line for one role");
-    for resource in ["pipelineruns", "taskruns"] {
-        let found = format!("patch {resource}.tekton.dev in all namespaces");
-        let role = "ClusterRole tekton-chains-controller-cluster-access";
-        assert!(failed[0].says(&found, role), "{}", failed[0].0);
-    }
-}
-
-#[tokio::test]
-async fn tokens_of_runs_that_the_settings_ask_for_and_nobody_granted_are_a_warning() {
-    let installation = Installation::new("doctor-run-identity", |object| {
-        if is(object, "ConfigMap", "chains-config") {
-            object["data"] = json!({"registry.run-identity": "true"});
-        }
-    })
-    .await;
-    let (lines, code) = installation.report(&[]).await;
-    let (found, remedy) =
-        ("may not create serviceaccounts/token in all namespaces", "config/components/run-identity");
-    let told: Vec<&Line> = lines.iter().filter(|line| line.says(found, remedy)).collect();
-    assert!(
-        told.len() == 1 && told[0].is("warning"),
-        "{:?}",
-        lines.iter().map(|line| &line.0).collect::<Vec<_>>()
-    );
-    assert_eq!(code, Some(0), "runs may do without");
-
-    let component = concat!(env!("CARGO_MANIFEST_DIR"), "/config/components/run-identity/clusterrole.yaml");
-    let mut role: Value = serde_saphyr::from_str(&std::fs::read_to_string(component).unwrap()).unwrap();
-    let name = format!("{}-run-identity", installation.namespace);
-    role["metadata"]["name"] = name.clone().into();
-    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": "tekton-chains-controller",
-            "namespace": installation.namespace}]});
-    installation.cluster.create(&role).await;
-    installation.cluster.create(&binding).await;
-    let (lines, code) = installation.report(&[]).await;
-    assert!(!lines.iter().any(|line| line.says("serviceaccounts/token", "")));
-    assert_eq!(code, Some(0));
-}
-
-#[tokio::test]
-async fn a_fulcio_that_is_away_is_named() {
-    let installation = Installation::keyless("doctor-away", "http://127.0.0.1:9", "sigstore").await;
-    let (lines, code) = installation.report(&[]).await;
-    only(&lines, "fulcio", "127.0.0.1:9", "can be reached from the controller's pod");
-    assert_eq!(code, Some(4), "it may pass");
-}
-
-#[tokio::test]
-async fn a_token_for_another_audience_is_named_before_anybody_sees_it() {
-    let fulcio = Fulcio::start(Cluster::shared().await).await;
-    let installation = Installation::keyless("doctor-audience", &fulcio.url, "vault").await;
-    installation.has_only("identity", "is for audience \"vault\"", "set audience: sigstore").await;
-
-    let installation = Installation::keyless("doctor-file", &fulcio.url, "sigstore").await;
-    let token = installation.cluster.token(&installation.namespace, "tekton-chains-controller").await;
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), &token).unwrap();
-    let finished = installation
-        .run_as("admin", &["-o", "json", "--token-file", file.path().to_str().unwrap()], &[])
-        .await;
-    only(&lines(&finished), "identity", "it is not for audience \"sigstore\"", "set audience: sigstore");
-    assert!(!finished.stdout.contains(&token) && !finished.stderr.contains(&token), "the token is not shown");
-}
-
-#[tokio::test]
-async fn a_fulcio_of_other_issuers_is_told_by_its_own_word() {
-    let other = crate::support::Issuer {
-        url: "https://issuer.test".to_owned(),
-        ca_pem: Cluster::shared().await.ca_pem(),
-        kind: crate::support::Kind::Kubernetes,
-    };
-    let fulcio = Fulcio::trusting(&[other]).await;
-    let installation = Installation::keyless("doctor-issuer", &fulcio.url, "sigstore").await;
-    installation
-        .has_only("fulcio", "is not configured for the issuer of the identity token", "oidc-issuers")
-        .await;
-}
-
-#[tokio::test]
-async fn a_registry_that_refuses_is_named_with_the_credential_that_is_missing() {
-    let builder = TokenUser::new("builder", "canary-b").push("team/");
-    let reader = TokenUser::new("reader", "canary-r").pull("team/");
-    let registry = Distribution::start(Authentication::Token(vec![builder.clone(), reader.clone()])).await;
-    Crane::new(&registry.access(Some(builder.login()))).push_random_image("team/app").await;
-    let installation = Installation::new("doctor-registry", |_| {}).await;
-    let (cluster, namespace) = (installation.cluster, &installation.namespace);
-    cluster.registry_secret(namespace, "reads", &registry.access(Some(reader.login()))).await;
-    cluster.set_secrets(namespace, "default", &["reads"]).await;
-
-    let access = registry.access(None);
-    let (image, ca) = (format!("{}/team/app", access.host), access.ca.clone().unwrap());
-    let asked = ["-n", namespace, "--service-account", "default", "--image", &image, "-o", "json"];
-    let environment = [("SSL_CERT_FILE", ca.to_str().unwrap())];
-    let finished = installation.run_as("admin", &asked, &environment).await;
-    let lines = lines(&finished);
-    only(&lines, "registry", "no credential was accepted", "may not push");
-    assert_eq!(finished.code, Some(3));
-    assert!(lines.iter().any(|line| line.is("ok") && line.says("accepted", "")), "it may read");
-    assert!(!format!("{}{}", finished.stdout, finished.stderr).contains("canary"));
-
-    cluster.registry_secret(namespace, "pushes", &registry.access(Some(builder.login()))).await;
-    cluster.set_secrets(namespace, "default", &["reads", "pushes"]).await;
-    installation.run_as("admin", &asked, &environment).await.succeeded();
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Access, Authentication, Cluster, Completion, Cosign, Crane, Distribution, Hallmark, PlainRegistry,
-    TokenUser, eventually,
+    TokenUser, eventually, kubernetes,
 };
 
 fn login(name: &str, password: &str) -> (String, String) {
@@ -31,6 +31,13 @@ async fn a_task_run_on_the_cluster_is_taken_to_completed() {
     assert_eq!(status["results"][1]["value"], digest.as_str());
     assert_eq!(status["steps"][0]["name"], "build");
     assert!(status["completionTime"].is_string() && status["taskSpec"].is_object());
+}
+
+#[tokio::test]
+async fn the_api_server_is_of_the_version_that_was_asked_for() {
+    let version = Cluster::shared().await.client().await.apiserver_version().await.unwrap().git_version;
+    let asked = kubernetes().unwrap_or_else(|| "1.36".to_owned());
+    assert!(version.starts_with(&format!("v{asked}.")), "{version} instead of {asked}");
 }
 
 #[tokio::test]

@@ -41,6 +41,13 @@ async fn cosign_signs_with_a_generated_key_and_verifies_with_its_public_half() {
     assert!(again.stderr.contains("is there already"), "{}", again.stderr);
     let shown = keys(&["public", "--key", text(&directory)]).await.succeeded();
     assert_eq!(shown.stdout, std::fs::read_to_string(&public).unwrap());
+
+    let shown = keys(&["public", "--key", text(&directory), "-o", "json"]).await.succeeded();
+    assert_eq!(shown.json(), json!({"publicKeys": [std::fs::read_to_string(&public).unwrap()]}));
+    let other = folder.path().join("other");
+    let made = keys(&["generate", "--directory", text(&other), "-o", "json"]).await.succeeded().json();
+    assert_eq!(made["files"][0], text(&other.join("cosign.key")));
+    assert_eq!(made["publicKey"], std::fs::read_to_string(other.join("cosign.pub")).unwrap());
 }
 
 #[tokio::test]
@@ -111,7 +118,9 @@ async fn during_a_rotation_both_public_keys_verify_and_afterwards_the_new_one_al
 
     let folder = tempfile::tempdir().unwrap();
     let (old, new) = (folder.path().join("old.pub"), folder.path().join("new.pub"));
-    std::fs::write(&old, secret.keys("generate", &[]).await.succeeded().stdout).unwrap();
+    let made = secret.keys("generate", &["-o", "json"]).await.succeeded().json();
+    assert_eq!(made["secret"], secret.name);
+    std::fs::write(&old, made["publicKey"].as_str().unwrap()).unwrap();
     let second = secret.keys("generate", &[]).await.failed();
     assert!(second.stderr.contains("has a signing key already") && second.stderr.contains("keys rotate"));
     std::fs::write(&new, secret.keys("rotate", &[]).await.succeeded().stdout).unwrap();
@@ -131,8 +140,9 @@ async fn during_a_rotation_both_public_keys_verify_and_afterwards_the_new_one_al
         cosign.verify_attestation(key, "slsaprovenance", &during.by_digest()).await.succeeded();
     }
 
-    let retired = secret.keys("rotate", &["--retire"]).await.succeeded();
-    assert_eq!(retired.stdout, std::fs::read_to_string(&new).unwrap());
+    let retired = secret.keys("rotate", &["--retire", "-o", "json"]).await.succeeded().json();
+    let public = std::fs::read_to_string(&new).unwrap();
+    assert_eq!(retired, json!({"secret": secret.name, "step": "retired", "publicKey": public}));
     let files = secret.files().await;
     assert_eq!(files.keys().collect::<Vec<_>>(), ["cosign.pub", "x509.pem"]);
     assert!(secret.keys("rotate", &["--retire"]).await.failed().stderr.contains("no rotation has begun"));

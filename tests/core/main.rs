@@ -24,9 +24,13 @@ mod examples;
 mod explain;
 #[path = "../docs/expressions.rs"]
 mod expressions;
+mod handbook;
 mod harness;
 mod hostile;
 mod index_children;
+#[path = "../tekton/installed.rs"]
+#[expect(dead_code, reason = "the group tekton uses all of it")]
+mod installed;
 mod key_policy;
 mod keys;
 mod layouts;
@@ -36,6 +40,7 @@ mod outage;
 mod overlays;
 mod own_credentials;
 mod pipeline_run;
+mod progress;
 mod release;
 mod seed;
 mod selection;

@@ -1,6 +1,7 @@
 //! PipelineRuns: the images that they name are signed, and their provenance lists the tasks that ran.
 
 pub mod fixture;
+mod memory;
 mod shapes;
 mod waiting;
 

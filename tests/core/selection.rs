@@ -94,6 +94,45 @@ async fn a_run_that_loses_its_label_while_it_runs_is_let_go() {
     stopped_well(hallmark);
 }
 
+/// As Chains does, which holds every run that it sees; `hack/test tekton` has the real one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_not_selected_and_that_somebody_else_holds_again_is_let_go_once() {
+    let agent = Agent::selecting("held-again", "sign=yes").await;
+    let hallmark = agent.start().await;
+    agent.labelled_run("run", json!({})).await;
+    let runs = agent.cluster.task_runs(&agent.namespace).await;
+    let hold = async || {
+        let patch = Patch::Merge(json!({"metadata": {"finalizers": ["chains.tekton.dev/taskrun"]}}));
+        runs.patch("run", &PatchParams::default(), &patch).await.unwrap();
+    };
+    hold().await;
+    eventually("the run is let go", SOON, async || agent.finalizers("run").await.is_empty().then_some(()))
+        .await;
+    hold().await;
+    // What came before it in the same watch has been looked at by now.
+    agent.ended("barrier", json!({"sign": "yes"})).await;
+    assert_eq!(agent.mark("barrier", SOON).await, "true");
+    assert_eq!(
+        agent.finalizers("run").await,
+        ["chains.tekton.dev/taskrun"],
+        "it is left to whoever holds it"
+    );
+
+    // Selected, held by ourselves and not selected any more, it is let go as before.
+    let label = async |value: Value| {
+        let patch = Patch::Merge(json!({"metadata": {"labels": {"sign": value}, "finalizers": null}}));
+        runs.patch("run", &PatchParams::default(), &patch).await.unwrap();
+    };
+    label(json!("yes")).await;
+    eventually("the run is held", SOON, async || (!agent.finalizers("run").await.is_empty()).then_some(()))
+        .await;
+    let patch = Patch::Merge(json!({"metadata": {"labels": {"sign": null}}}));
+    runs.patch("run", &PatchParams::default(), &patch).await.unwrap();
+    eventually("the run is let go", SOON, async || agent.finalizers("run").await.is_empty().then_some(()))
+        .await;
+    stopped_well(hallmark);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_run_is_woken_by_task_runs_that_are_not_selected_themselves() {
     let agent = Agent::selecting("children", "!tekton.dev/pipelineTask").await;

@@ -92,7 +92,13 @@ async fn runs_that_were_given_up_are_counted_explained_and_signed_after_a_retry(
     .await;
     let (told, code) = explained(&agent, "denied").await;
     assert_eq!((told["settled"].as_bool(), code), (Some(true), Some(0)), "{told}");
-    ask(&agent, &["retry", "denied"], &[]).await.failed();
+    let refused = ask(&agent, &["retry", "denied", "-o", "json"], &[]).await.failed().json();
+    assert_eq!(
+        (&refused[0]["name"], &refused[0]["unmarked"]),
+        (&json!("denied"), &json!(false)),
+        "{refused}"
+    );
+    assert!(refused[0]["reason"].as_str().unwrap().contains("is signed"), "{refused}");
     stopped_well(hallmark);
 }
 
@@ -137,7 +143,10 @@ async fn a_run_that_is_signed_anew_carries_the_signatures_of_both_keys() {
 
     agent.use_cosign_key(&new);
     let _hallmark = agent.start().await;
-    ask(&agent, &["resign", "build"], &[]).await.succeeded();
+    let resigned = ask(&agent, &["resign", "build", "--output", "json"], &[]).await.succeeded().json();
+    let expected = json!([{"kind": "TaskRun", "namespace": agent.namespace, "name": "build", "unmarked": true,
+        "reason": null}]);
+    assert_eq!(resigned, expected);
     eventually("the new key's signature is there", SOON, async || {
         (Agent::layers(&access, &image, "sig").await == 2).then_some(())
     })

@@ -6,6 +6,15 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(format!("{}/config/monitoring/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
+/// What an updater of pull secrets alone has numbers for.
+pub(crate) const OF_THE_UPDATER: [&str; 5] = [
+    "HallmarkPullSecretExpired",
+    "HallmarkPullSecretEnds",
+    "Pull secrets: time left",
+    "Exchanges for registry tokens",
+    "Time of exchanges",
+];
+
 /// Every expression of alerts and dashboard, by what it is called.
 pub(crate) fn expressions() -> Vec<(String, String)> {
     let rules: Value = serde_saphyr::from_str(&read("alerts.yaml")).unwrap();

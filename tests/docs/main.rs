@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod commands;
 mod expressions;
 mod handbook;
 mod monitoring;

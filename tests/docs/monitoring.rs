@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::expressions::expressions;
+use crate::expressions::{OF_THE_UPDATER, expressions};
 use crate::{files, read, root};
 
 /// Names as Prometheus sees them, cut down to what the code declares.
@@ -30,6 +30,14 @@ fn every_metric_that_is_asked_for_is_declared() {
             let written = format!("\"{}\"", of_kind.unwrap_or(&metric));
             assert!(declared.contains(&written), "{name}: {metric}");
         }
+    }
+}
+
+#[test]
+fn what_an_updater_alone_answers_is_asked_somewhere() {
+    let asked: BTreeSet<String> = expressions().into_iter().map(|(name, _)| name).collect();
+    for name in OF_THE_UPDATER {
+        assert!(asked.contains(name), "{name} is no panel and no alert");
     }
 }
 

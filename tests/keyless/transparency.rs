@@ -1,5 +1,7 @@
 //! Signatures in a real log (Rekor v2) and with real timestamps, as bundles that cosign accepts offline.
 
+mod versions;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,9 +29,9 @@ use hallmark::signature::verification::{Demands, Identity, Refusal, Trusted, ver
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::support::{
-    Cluster, Expected, Fulcio, MadeLog, OfflineCosign, PlainRegistry, RekorTiles, RekorV1, TimestampServer,
-};
+use versions::made_log_v1;
+
+use crate::support::{Cluster, Expected, Fulcio, OfflineCosign, PlainRegistry, RekorTiles, TimestampServer};
 
 const DEMANDS: Demands = Demands { entry: true, timestamp: true, time: false, certificate_log: true };
 
@@ -269,66 +271,6 @@ async fn a_signature_by_a_certificate_is_good_long_after_the_certificate_for_its
     assert!(matches!(of(&name, &untimed, later), Err(Refusal::NotThen { .. })));
 }
 
-/// Starts a log of the test's own; gives its address and its key. Trust roots know it as `http://rekor.test`.
-async fn made_log_v1() -> (String, String) {
-    let made = Arc::new(std::sync::Mutex::new(MadeLog::v1("http://rekor.test")));
-    let key = made.lock().unwrap().key_pem();
-    let add = move |body: String| async move {
-        let (proposal, now) = (serde_json::from_str(&body).unwrap(), Timestamp::now().as_second());
-        (http::StatusCode::CREATED, made.lock().unwrap().answer_v1(&proposal, now).to_string())
-    };
-    let shown = key.clone();
-    let routes = axum::Router::new()
-        .route("/api/v1/log/entries", axum::routing::post(add))
-        .route("/api/v1/log/publicKey", axum::routing::get(|| async move { shown }));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    #[expect(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    (url, key)
-}
-
-/// The forms of version 1, whose real server needs a database: a log of the test's own, and cosign as the judge of what
-/// the client sends, of what the log answers, and of what is written.
-#[tokio::test]
-async fn entries_of_version_1_are_accepted_by_cosign_in_a_bundle() {
-    let (url, key) = made_log_v1().await;
-
-    let (folder, cosign) = (tempfile::tempdir().unwrap(), OfflineCosign::new());
-    let file = folder.path().join("log.pub");
-    std::fs::write(&file, key).unwrap();
-    let listed =
-        format!("url=http://rekor.test,public-key={},start-time=2024-01-01T00:00:00Z", file.display());
-    let root = cosign.trusted_root(&[("rekor", listed)]).await;
-    for kind in [
-        &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"][..],
-        &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
-    ] {
-        let (key, public) = generated(folder.path(), kind);
-        let rekor = Rekor::new(&Clients::default(), &transport(), &url, Version::V1, None).unwrap();
-        let digest = Digest::of(b"an image manifest");
-        let statement = statement(&digest);
-        for covered in
-            [Covered::Envelope { payload_type: STATEMENT, payload: &statement }, Covered::Payload(b"bytes")]
-        {
-            let bytes = signed(&key, covered);
-            let signature = Signature { covered, bytes: &bytes, by: SignedBy::Key(key.public_key()) };
-            let mut evidence = Evidence::default();
-            evidence.add(rekor.record(&signature, Timestamp::now()).await.unwrap());
-            let json = bundle::write(&signature, &evidence).unwrap();
-            let expected = Expected::Key(&public);
-            let judged = match covered {
-                Covered::Payload(_) => cosign.verify_blob(&json, &root, &expected, b"bytes").await,
-                Covered::Envelope { .. } => {
-                    let hex = digest.hex();
-                    cosign.verify_attestation(&json, &root, &expected, &hex, IMAGE_PREDICATE).await
-                }
-            };
-            judged.succeeded();
-        }
-    }
-}
-
 #[tokio::test]
 async fn bundles_by_every_kind_of_key_are_accepted_by_cosign() {
     let (folder, cosign) = (tempfile::tempdir().unwrap(), OfflineCosign::new());
@@ -404,57 +346,5 @@ async fn entry_and_timestamp_are_accepted_by_cosign_as_annotations_under_a_tag()
         } else {
             judged.failed()
         };
-    }
-}
-
-#[tokio::test]
-async fn a_signature_that_a_log_of_version_2_has_already_is_told_as_such() {
-    let services = Services::start(None).await;
-    let folder = tempfile::tempdir().unwrap();
-    let (key, _) = generated(folder.path(), &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
-    let covered = Covered::Payload(b"the same each time");
-    let bytes = signed(&key, covered);
-    let signature = Signature { covered, bytes: &bytes, by: SignedBy::Key(key.public_key()) };
-    let log = services.log();
-    log.record(&signature, Timestamp::now()).await.unwrap();
-    let again = log.record(&signature, Timestamp::now()).await.unwrap_err();
-    assert_eq!((again.class(), again.label()), (Class::Temporary, "log_duplicate"), "{again}");
-}
-
-#[tokio::test]
-#[ignore = "needs hack/install rekor-v1; run by hack/test rekor-v1"]
-async fn a_real_rekor_v1_gives_the_entry_that_it_has_for_a_signature_that_it_saw_before() {
-    let (rekor, cosign, folder) =
-        (RekorV1::start().await, OfflineCosign::new(), tempfile::tempdir().unwrap());
-    let listed =
-        format!("url={},public-key={},start-time=2024-01-01T00:00:00Z", rekor.url, rekor.key.display());
-    let file = cosign.trusted_root(&[("rekor", listed)]).await;
-    let root = Arc::new(TrustedRoot::read(&std::fs::read(&file).unwrap()).unwrap());
-    // RSA signs the same way each time: what is sent twice is the same entry, and answered 409.
-    let (key, public) = generated(folder.path(), &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
-    let log = Rekor::new(&Clients::default(), &transport(), &rekor.url, Version::V1, Some(Arc::clone(&root)));
-    let log = log.unwrap();
-    let digest = Digest::of(b"an image manifest");
-    let statement = statement(&digest);
-    for covered in
-        [Covered::Payload(b"bytes"), Covered::Envelope { payload_type: STATEMENT, payload: &statement }]
-    {
-        let bytes = signed(&key, covered);
-        let signature = Signature { covered, bytes: &bytes, by: SignedBy::Key(key.public_key()) };
-        let first = log.entry(&signature, Timestamp::now()).await.unwrap();
-        let again = log.entry(&signature, Timestamp::now()).await.unwrap();
-        assert_eq!(first.index(), again.index());
-        again.verify(root.logs(), &signature, Timestamp::now()).unwrap();
-        let mut evidence = Evidence::default();
-        evidence.add(log.record(&signature, Timestamp::now()).await.unwrap());
-        let json = bundle::write(&signature, &evidence).unwrap();
-        let expected = Expected::Key(&public);
-        let judged = match covered {
-            Covered::Payload(message) => cosign.verify_blob(&json, &file, &expected, message).await,
-            Covered::Envelope { .. } => {
-                cosign.verify_attestation(&json, &file, &expected, &digest.hex(), IMAGE_PREDICATE).await
-            }
-        };
-        judged.succeeded();
     }
 }

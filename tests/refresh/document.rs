@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Cosign, Crane, Hallmark, binary};
+use crate::support::{Cosign, Crane, Hallmark, binary, block};
 use crate::world::{NAME, Running, SOON, World, finished, text};
 
 /// Runs a script as the document has it, with kubectl in the `PATH` and `namespace` as the current one.
@@ -27,13 +27,10 @@ async fn the_commands_of_the_document_give_a_secret_that_opens_the_registry() {
     let running = Running::shared().await;
     let world = &running.world;
     let tenant = world.tenant("document", 3600).await;
-    let script = format!(
-        "kubectl create secret generic pull-secret --type=kubernetes.io/dockerconfigjson --from-literal=.dockerconfigjson='{{}}'\n\
-         kubectl annotate secret pull-secret pull-secret-updater.chainguard.dev/identity={}\n\
-         kubectl get secret pull-secret -oyaml",
-        tenant.identity
-    );
-    run(running, &tenant.namespace, &script).await;
+    let script = block("docs/short-lived.md", "kubectl annotate secret pull-secret ");
+    let script = script.replace("<identity-UID>", &tenant.identity);
+    assert!(script.contains("kubectl create secret generic pull-secret"), "{script}");
+    run(running, &tenant.namespace, &format!("{script}\nkubectl get secret pull-secret -oyaml")).await;
     tenant.another_token(None, SOON).await;
 
     let writer = world.registry.access(Some(("writer".to_owned(), "w".to_owned())));
@@ -52,18 +49,10 @@ async fn a_right_on_another_name_is_all_that_another_name_needs() {
     let running = Running::shared().await;
     let tenant = running.world.tenant("named", 3600).await;
     tenant.create("regcred", "kubernetes.io/dockerconfigjson", Some("{}"), true).await;
-    let rbac = "rbac.authorization.k8s.io";
-    let verbs = json!(["get", "list", "watch", "update", "patch"]);
-    let rule =
-        json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["regcred"], "verbs": verbs});
-    let cluster_role = json!({"apiVersion": format!("{rbac}/v1"), "kind": "ClusterRole",
-        "metadata": {"name": "regcred"}, "rules": [rule]});
-    let binding = json!({"apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding",
-        "metadata": {"name": "regcred"},
-        "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": "regcred"},
-        "subjects": [{"kind": "ServiceAccount", "name": "controller", "namespace": "pull-secret-updater"}]});
-    running.world.cluster.create(&cluster_role).await;
-    running.world.cluster.create(&binding).await;
+    let role = block("docs/short-lived.md", "name: pull-secret-updater-regcred");
+    let bind = block("docs/short-lived.md", "kubectl create clusterrolebinding");
+    let script = format!("kubectl apply -f - <<'EOF'\n{role}EOF\n{bind}");
+    run(running, &tenant.namespace, &script).await;
     // Rights are reviewed once a minute.
     crate::support::eventually("regcred is filled", Duration::from_secs(90), async || {
         let secret = tenant.secrets.get("regcred").await.unwrap();

@@ -263,6 +263,15 @@ async fn configuring_changes_one_entry_keeps_the_mode_and_warns_about_what_docke
     assert_eq!(person.read_docker_config(), expected);
     let mode = std::fs::metadata(person.docker_config()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
+    let json = person.auth(&["configure-docker"], &["--output", "json"]).await.succeeded().json();
+    assert_eq!((&json["dryRun"], json["registries"][0]["changed"].as_bool()), (&json!(false), Some(false)));
+    assert_eq!(
+        (&json["registries"][0]["before"], &json["made"]),
+        (&json!("hallmark"), &json!(null)),
+        "{json}"
+    );
+    let neither = person.auth(&["configure-docker"], &["--output", "env"]).await;
+    assert_eq!(neither.code, Some(2), "{}", neither.stderr);
     let again = person.configure().await;
     assert!(again.stdout.contains("has it already"), "{}", again.stdout);
     assert_eq!(person.read_docker_config(), expected);

@@ -10,7 +10,7 @@ use crate::world::{Running, SOON, World};
 const SUBJECT: &str = "system:serviceaccount:pull-secret-updater:controller";
 
 /// A person who may make identities, with kubectl at hand.
-async fn maker<'a>(world: &'a World, prefix: &str) -> Person<'a> {
+pub async fn maker<'a>(world: &'a World, prefix: &str) -> Person<'a> {
     let person = Person::new(world, prefix, 3600).await;
     let kubectl = crate::support::binary("kubectl");
     std::os::unix::fs::symlink(kubectl, person.file("bin/kubectl")).unwrap();
@@ -77,19 +77,27 @@ async fn an_identity_is_listed_changed_and_deleted() {
     assert_eq!(rule(), expected);
     let update = ["auth", "identity", "update", &identity, "--registry", &registry];
     let subject = "--subject=repo:ORG/REPO:environment:production";
-    person.hallmark(&[&update[..], &[subject, "--name", "renamed"]].concat()).await.succeeded();
+    let updated =
+        person.hallmark(&[&update[..], &[subject, "--name", "renamed", "-o", "json"]].concat()).await;
+    let updated = updated.succeeded().json();
+    assert_eq!((&updated["id"], &updated["kind"]), (&json!(identity), &json!("claims")), "{updated}");
     assert_eq!(rule()["subject"], "repo:ORG/REPO:environment:production");
     let listed =
         person.hallmark(&["auth", "identity", "list", "--registry", &registry]).await.succeeded().stdout;
     let line = listed.lines().find(|line| line.contains(&identity)).unwrap();
     assert!(line.contains("renamed") && line.contains("environment:production"), "{line}");
+    let list = ["auth", "identity", "list", "--registry", &registry, "--output", "json"];
+    let all = person.hallmark(&list).await.succeeded().json();
+    let listed = all.as_array().unwrap().iter().find(|one| one["id"] == identity).unwrap();
+    assert_eq!((&listed["name"], &listed["subject"]), (&json!("renamed"), &updated["subject"]), "{listed}");
     assert_eq!(world.sts.rule_of(&identity).unwrap().1, ["registry.pull"], "the role stays");
     // It is no pull token.
     let tokens = person.hallmark(&["auth", "list", "--registry", &registry]).await.succeeded().stdout;
     assert!(!tokens.contains(&identity), "{tokens}");
 
     let delete = ["auth", "identity", "delete", &identity, "--registry", &registry];
-    person.hallmark(&delete).await.succeeded();
+    let deleted = person.hallmark(&[&delete[..], &["-o", "json"]].concat()).await.succeeded().json();
+    assert_eq!(deleted, json!({"id": identity, "revoked": true}));
     assert!(world.sts.rule_of(&identity).is_none());
     let gone = person.hallmark(&delete).await.failed();
     assert!(gone.stderr.contains("knows no identity"), "{}", gone.stderr);

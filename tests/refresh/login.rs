@@ -120,6 +120,9 @@ async fn a_login_opens_the_registry_is_renewed_without_the_person_and_ends_with_
     ada.person.run("crane", &["manifest", &image.by_digest()]).await.succeeded();
     let status = ada.person.hallmark(&["auth", "status"]).await.succeeded();
     assert!(status.stdout.contains("ada@people.example"), "{}", status.stdout);
+    let told = ada.person.hallmark(&["auth", "status", "-o", "json"]).await.succeeded().json();
+    assert_eq!(told[0]["registry"], world.registry.host());
+    assert_eq!((&told[0]["dockerAsks"], told[0]["tokenUntil"].is_string()), (&json!(true), true), "{told}");
 
     // The identity token has come near its end; refresh tokens are used once, so the next one is kept.
     let before = ada.read();
@@ -147,6 +150,7 @@ async fn a_login_opens_the_registry_is_renewed_without_the_person_and_ends_with_
     assert_eq!(ada.get().await, (Some(1), NOT_FOUND.to_owned()));
     let again = ada.person.hallmark(&["auth", "logout"]).await.succeeded();
     assert_eq!(again.stdout, "nobody was logged in\n");
+    assert_eq!(ada.person.hallmark(&["auth", "logout", "-o", "json"]).await.succeeded().json(), json!([]));
 }
 
 #[tokio::test]
@@ -176,7 +180,7 @@ async fn without_a_browser_a_code_on_another_machine_does_it() {
     let ada = Ada::new(world, "headless").await;
     let registry = world.registry.host();
     let mut arguments = ada.arguments(&registry);
-    arguments.push("--headless");
+    arguments.extend(["--headless", "--output", "json"]);
     let mut command = ada.person.command(Path::new(env!("CARGO_BIN_EXE_hallmark")));
     let told = ada.person.file("told");
     command.args(&arguments).stderr(std::fs::File::create(&told).unwrap());
@@ -190,7 +194,9 @@ async fn without_a_browser_a_code_on_another_machine_does_it() {
     };
     let (finished, page) = tokio::join!(crate::world::finished(command), person);
     assert!(page.contains("Login Successful") || page.contains("successful"), "{page}");
-    finished.succeeded();
+    let told = finished.succeeded().json();
+    assert_eq!((&told["issuer"], &told["clientId"]), (&json!(ada.dex.issuer), &json!(Dex::CLIENT)), "{told}");
+    assert!(told["identity"].as_str().unwrap().contains("ada@people.example"), "{told}");
     assert!(!ada.person.file("opened").exists(), "no browser is opened");
     ada.configure().await;
     assert_eq!(ada.get().await.0, Some(0));

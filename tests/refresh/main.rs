@@ -13,10 +13,14 @@
 )]
 
 mod document;
+#[path = "../docs/expressions.rs"]
+mod expressions;
 mod failures;
+mod handbook;
 mod helper;
 mod identities;
 mod login;
+mod monitoring;
 mod overlay;
 mod person;
 mod pull_token;

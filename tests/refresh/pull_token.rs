@@ -64,7 +64,14 @@ async fn saved_tokens_replace_each_other_with_a_warning_and_are_revoked_one_by_o
         "{line}"
     );
 
-    let second = person.auth(&["pull-token"], &["--save", "--keep"]).await.succeeded();
+    let all = person.auth(&["list"], &["-o", "json"]).await.succeeded().json();
+    let token = all.as_array().unwrap().iter().find(|token| token["id"] == one.as_str()).unwrap();
+    assert_eq!((&token["name"], &token["expired"]), (&json!("ci"), &json!(false)), "{token}");
+
+    let second = person.auth(&["pull-token"], &["--save", "--keep", "-o", "json"]).await.succeeded();
+    let told = second.json();
+    assert_eq!((&told["registry"], told.get("password")), (&json!(host), None), "{told}");
+    assert_eq!(told["savedIn"], person.docker_config().to_str().unwrap());
     assert!(second.stderr.contains(&format!("replacing the login of {one:?}")), "{}", second.stderr);
     assert_eq!(std::fs::read_to_string(person.file(".docker/config.json.bak-1")).unwrap(), saved);
     let config: Value = serde_json::from_str(&person.read_docker_config()).unwrap();
@@ -72,7 +79,8 @@ async fn saved_tokens_replace_each_other_with_a_warning_and_are_revoked_one_by_o
     let two = access.login.as_ref().unwrap().0.clone();
     assert!(&two != one && config["auths"][&host].as_object().unwrap().len() == 1);
 
-    person.auth(&["revoke", one], &[]).await.succeeded();
+    let revoked = person.auth(&["revoke", one], &["-o", "json"]).await.succeeded().json();
+    assert_eq!(revoked, json!({"id": one, "revoked": true}));
     assert!(Crane::new(&access).manifest(&reference).await.is_some(), "the other one still works");
     person.auth(&["revoke", &two], &[]).await.succeeded();
     person.run("crane", &["manifest", &reference]).await.failed();
@@ -134,6 +142,8 @@ async fn what_cannot_be_meant_is_refused_before_anything_is_made() {
             person.auth(&["pull-token"], &[&format!("--ttl={ttl}"), "--parent", "org-of-mistakes"]).await;
         assert_eq!(refused.code, Some(2), "{ttl}");
     }
+    let refused = person.auth(&["pull-token"], &["--save", "--output", "env"]).await;
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     std::fs::write(person.docker_config(), "{\"auths\": \"canary\"}").unwrap();
     let refused = person.auth(&["pull-token"], &["--save", "--parent", "org-of-mistakes"]).await.failed();
     assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::support::{Crane, eventually};
+use crate::support::{Crane, eventually, memory_limit};
 use crate::world::{NAME, Running, SOON, World};
 
 const TYPE: &str = "kubernetes.io/dockerconfigjson";
@@ -120,7 +120,7 @@ async fn case_7_entries_of_other_registries_stay_byte_for_byte() {
 
 #[tokio::test]
 async fn case_10_moments_of_two_hundred_secrets_are_spread_and_all_are_filled() {
-    let world = &Running::shared().await.world;
+    let Running { world, updater } = Running::shared().await;
     let tenant = world.tenant("many", 3600).await;
     // Two hundred namespaces with one Secret each, as a cluster has them.
     let creations = (0..200).map(async |_| {
@@ -144,6 +144,9 @@ async fn case_10_moments_of_two_hundred_secrets_are_spread_and_all_are_filled() 
     assert!(minutes.values().all(|count| *count <= 20), "{minutes:?}");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(tenant.exchanges(), 200, "its own writes cause no exchange");
+    let peak = updater.peak_memory();
+    println!("200 Secrets and more: {peak} MiB at the peak");
+    assert!(peak < memory_limit("config/overlays/pull-secret-updater/400-deployment.yaml"), "{peak} MiB");
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub struct World {
 /// A World with the updater running, for tests that keep apart by namespaces.
 pub struct Running {
     pub world: World,
-    _updater: Hallmark,
+    pub updater: Hallmark,
 }
 
 impl Running {
@@ -46,7 +46,7 @@ impl Running {
             .get_or_init(async || {
                 let world = World::start().await;
                 let updater = world.updater(&[]).await;
-                Self { world, _updater: updater }
+                Self { world, updater }
             })
             .await
     }

@@ -16,6 +16,20 @@ pub fn binary(name: &str) -> PathBuf {
     installed(&format!("bin/{name}"))
 }
 
+/// The API server: of the minor version that `HALLMARK_KUBERNETES` names (`hack/test --kubernetes`), else of the one that
+/// kubectl has.
+pub fn apiserver() -> PathBuf {
+    match kubernetes() {
+        Some(minor) => binary(&format!("kube-apiserver-{minor}")),
+        None => binary("kube-apiserver"),
+    }
+}
+
+/// The minor version of Kubernetes that was asked for, as `1.35`.
+pub fn kubernetes() -> Option<String> {
+    std::env::var_os("HALLMARK_KUBERNETES")?.into_string().ok().filter(|minor| !minor.is_empty())
+}
+
 /// A file or folder of the cache.
 pub fn installed(name: &str) -> PathBuf {
     let path = cache().join(name);

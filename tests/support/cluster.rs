@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
-use super::binary::{binary, installed};
+use super::binary::{apiserver, binary, installed};
 use super::http_client;
 use super::pki::{Authority, Identity, key_pair, rsa_key_pair};
 use super::process::{Server, StartFailure, eventually, free_port, start};
@@ -265,7 +265,7 @@ async fn start_apiserver(
     let policy = folder.join("audit-policy.json");
     fs::write(&policy, AUDIT_POLICY).unwrap();
     let file = |flag: &str, path: &Path| format!("--{flag}={}", path.display());
-    let mut command = Command::new(binary("kube-apiserver"));
+    let mut command = Command::new(apiserver());
     command
         .args([format!("--etcd-servers={etcd}"), format!("--secure-port={port}")])
         .args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"])

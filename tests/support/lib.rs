@@ -15,6 +15,7 @@
 //! | [`Crane`], [`Cosign`] | clients of somebody else's making: they push images and judge signatures |
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
 //! | [`MadeFulcio`] | a Fulcio of Python's cryptography, for the certificates that no real one makes |
+//! | [`Prometheus`] | Prometheus, which scrapes what runs in a test and is asked what the dashboard asks |
 //! | [`Vault`] | Vault with a transit engine, which can be restarted, sealed and asked what it was asked |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
@@ -24,6 +25,7 @@
 //! | [`OfflineCosign`] | cosign without a registry: trust roots, bundles in files |
 //! | [`Pod`] | a root with the mounts of a pod, for the binary under test |
 //! | [`Hallmark`] | the binary under test |
+//! | [`Reader`] | a reader of the handbook at a terminal, and the blocks that he copies |
 
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
@@ -38,6 +40,8 @@ mod door;
 mod fake_sts;
 mod fulcio;
 mod hallmark;
+mod handbook;
+mod limits;
 mod made_fulcio;
 mod made_log;
 pub mod named;
@@ -46,6 +50,7 @@ mod pki;
 mod plain_registry;
 mod pod;
 mod process;
+mod prometheus;
 mod rekor_tiles;
 mod rekor_v1;
 mod spire;
@@ -55,7 +60,7 @@ mod trillian;
 mod tuf;
 mod vault;
 
-pub use binary::{binary, installed};
+pub use binary::{binary, installed, kubernetes};
 pub use certificate_log::CertificateLog;
 pub use cluster::{Cluster, Completion};
 pub use cosign::{Cosign, Identity, KeyPair, Layout};
@@ -66,13 +71,17 @@ pub use door::{Door, Passage};
 pub use fake_sts::{Exchanged, FakeSts, Known};
 pub use fulcio::{Fulcio, Issuer, Kind};
 pub use hallmark::Hallmark;
+pub use handbook::{Reader, block};
+pub use limits::memory_limit;
 pub use made_fulcio::MadeFulcio;
 pub use made_log::MadeLog;
 pub use named::{Dropped, NamedRegistry, TlsProxy};
 pub use offline::{Expected, OfflineCosign};
 pub use plain_registry::PlainRegistry;
 pub use pod::Pod;
+
 pub use process::{Finished, Server, eventually, free_port, run};
+pub use prometheus::Prometheus;
 pub use rekor_tiles::RekorTiles;
 pub use rekor_v1::RekorV1;
 pub use spire::Spire;

@@ -159,6 +159,12 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// What it printed, for programs.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+
     /// Itself when the tool succeeded; otherwise the test fails with all that the tool said.
     #[track_caller]
     pub fn succeeded(self) -> Self {

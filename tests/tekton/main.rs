@@ -13,6 +13,7 @@
     reason = "a test fails by panicking, and its parts are no library"
 )]
 
+mod beside;
 mod builds;
 mod chains;
 mod installed;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::http_client;
+use crate::support::{http_client, memory_limit};
 use crate::world::{SOON, World, denied};
 
 /// The value of one line; 0 without the line.
@@ -41,4 +41,7 @@ async fn admissions_policies_and_what_was_known_already_are_counted() {
         // Other tests ask meanwhile.
         assert!(counted >= more, "{name}: {counted} in\n{after}");
     }
+    let peak = world.hallmark.peak_memory();
+    println!("the webhook: {peak} MiB at the peak");
+    assert!(peak < memory_limit("config/overlays/webhook/400-deployment.yaml"), "{peak} MiB");
 }

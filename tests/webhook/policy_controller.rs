@@ -2,6 +2,9 @@
 //! keys and `TrustRoot` (`hack/test policy-controller`): the same answers, but for the differences that docs/admission.md
 //! lists.
 
+mod doubtful;
+mod policies;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::{Finished, Hallmark, PlainRegistry, binary, run};
 use crate::tampered::artifact::{Artifact, Base, payload};
-use crate::tampered::forge::{By, Forge, ISSUER, Leaf, NAME, Word};
+use crate::tampered::forge::{By, Forge, Leaf, Word};
 
 const OTHER: &str = "https://kubernetes.io/namespaces/ci/serviceaccounts/other";
 const ROOT: &str = "ours";
@@ -88,86 +91,6 @@ impl World {
         .to_string()
     }
 
-    /// The documents of policies, by what they are called here.
-    fn policies(&self) -> Vec<(&'static str, String)> {
-        let [one, two] = [0, 1].map(|number| json!({"key": {"data": self.keys[number]}}));
-        let ctlog = json!({"url": "http://rekor.test", "trustRootRef": ROOT});
-        let keyless = |identity: Value| {
-            json!({"keyless": {"url": "http://known.test", "trustRootRef": ROOT,
-            "identities": [identity]}, "ctlog": ctlog})
-        };
-        let exact = json!({"issuer": ISSUER, "subject": NAME});
-        let attested = |kind: &str| {
-            let mut authority = one.clone();
-            authority["attestations"] = json!([{"name": "attested", "predicateType": kind}]);
-            json!([authority])
-        };
-        let patterns = json!({"issuerRegExp": "^https://issuer", "subjectRegExp": "serviceaccounts/agent$"});
-        let mut without_sct = keyless(exact.clone());
-        without_sct["keyless"]["insecureIgnoreSCT"] = json!(true);
-        let mut stamped = keyless(exact.clone());
-        stamped["rfc3161timestamp"] = json!({"trustRootRef": ROOT});
-        stamped.as_object_mut().unwrap().remove("ctlog");
-        let elsewhere = json!({"key": one["key"],
-            "source": [{"oci": format!("{}/team/other", self.registry.host())}]});
-        let formed = |format: &str| {
-            let mut authority = keyless(exact.clone());
-            authority["signatureFormat"] = json!(format);
-            json!([authority])
-        };
-        let other_issuer = json!([keyless(json!({"issuer": "https://else.test", "subject": NAME}))]);
-        let of = |authorities: Value| json!({"authorities": authorities});
-        let single = |name, authorities: Value| (name, self.policy("p", &of(authorities)));
-        let glob = |glob: String| json!({"authorities": [one], "images": [{"glob": glob}]});
-        vec![
-            single("key one", json!([one])),
-            single("key one or key two", json!([one, two])),
-            single("the identity", json!([keyless(exact.clone())])),
-            single("the identity, as patterns", json!([keyless(patterns)])),
-            single(
-                "a pattern that is not anchored",
-                json!([keyless(json!({"issuerRegExp": "issuer", "subjectRegExp": "namespaces/ci/"}))]),
-            ),
-            single("another issuer", other_issuer),
-            single(
-                "issuer of one, subject of another identity",
-                json!([{"keyless": {"url": "http://known.test", "trustRootRef": ROOT, "identities": [
-                {"issuer": "https://else.test", "subject": NAME}, {"issuer": ISSUER, "subject": "https://else.test"}]}, "ctlog": ctlog}]),
-            ),
-            single("the identity, SCT ignored", json!([without_sct])),
-            single("the identity, with a timestamp", json!([stamped])),
-            single("the identity, in bundles", formed("bundle")),
-            single("the identity, under tags", formed("legacy")),
-            single("the identity or key one", json!([keyless(exact.clone()), one])),
-            single("attested by key one", attested("slsaprovenance1")),
-            single("attested with another type", attested("spdxjson")),
-            single("passes", json!([{"static": {"action": "pass"}}])),
-            single("fails", json!([{"static": {"action": "fail", "message": "never"}}])),
-            single("fails, or key one", json!([{"static": {"action": "fail"}}, one])),
-            single("signatures elsewhere", json!([elsewhere])),
-            ("only warns", self.policy("p", &json!({"mode": "warn", "authorities": [one]}))),
-            ("another registry", self.policy("p", &glob("registry.example.com/**".to_owned()))),
-            ("one segment", self.policy("p", &glob(format!("{}/*", self.registry.host())))),
-            ("one repository", self.policy("p", &glob(format!("{}/team/one@*", self.registry.host())))),
-            (
-                "key one and key two",
-                format!(
-                    "{}\n---\n{}",
-                    self.policy("a", &of(json!([one]))),
-                    self.policy("b", &of(json!([two])))
-                ),
-            ),
-            (
-                "key one, and all pass",
-                format!(
-                    "{}\n---\n{}",
-                    self.policy("a", &of(json!([one]))),
-                    self.policy("b", &of(json!([{"static": {"action": "pass"}}])))
-                ),
-            ),
-        ]
-    }
-
     fn trust_root(&self) -> PathBuf {
         self.file("root.json", &self.forge.trust_root_object(ROOT).to_string())
     }
@@ -239,141 +162,12 @@ async fn policies_and_images_have_the_same_answers_as_in_policy_controller() {
     assert!(pairs >= 200 && admitted >= 30 && pairs - admitted >= 30, "{pairs} pairs, {admitted} admitted");
 }
 
-/// Policies that somebody refuses: what is called how, its `spec`, and whether each takes it.
-fn doubtful(world: &World) -> Vec<(&'static str, Value, bool, bool)> {
-    let key = json!({"data": world.keys[0]});
-    let images = json!([{"glob": "registry.example.com/**"}]);
-    let of = |authority: Value| json!({"images": images, "authorities": [authority]});
-    let identity = json!({"issuer": "i", "subject": "s"});
-    vec![
-        ("no images", json!({"images": [], "authorities": [{"key": key}]}), false, false),
-        ("no authorities", json!({"images": images, "authorities": []}), false, false),
-        (
-            "a placeholder in a glob",
-            json!({"images": [{"glob": "gcr.io/$project/*"}], "authorities": [{"key": key}]}),
-            false,
-            false,
-        ),
-        (
-            "a regular expression as a glob",
-            json!({"images": [{"glob": "[a-z]*"}], "authorities": [{"key": key}]}),
-            false,
-            false,
-        ),
-        (
-            "key and keyless",
-            of(json!({"key": key, "keyless": {"url": "https://f.test", "identities": [identity]}})),
-            false,
-            false,
-        ),
-        ("neither key nor keyless", of(json!({"name": "a"})), false, false),
-        ("a key that is none", of(json!({"key": {"data": "rubbish"}})), false, false),
-        ("two kinds of key", of(json!({"key": {"data": world.keys[0], "kms": "gcpkms://k"}})), false, false),
-        (
-            "an unknown hash",
-            of(json!({"key": {"data": world.keys[0], "hashAlgorithm": "md5"}})),
-            false,
-            false,
-        ),
-        (
-            "issuer by name and pattern",
-            of(
-                json!({"keyless": {"url": "https://f.test", "identities": [{"issuer": "i", "issuerRegExp": "i", "subject": "s"}]}}),
-            ),
-            false,
-            false,
-        ),
-        ("no identities", of(json!({"keyless": {"url": "https://f.test"}})), false, false),
-        (
-            "an identity without a subject",
-            of(json!({"keyless": {"url": "https://f.test", "identities": [{"issuer": "i"}]}})),
-            false,
-            false,
-        ),
-        (
-            "a broken pattern",
-            of(
-                json!({"keyless": {"url": "https://f.test", "identities": [{"issuerRegExp": "(", "subject": "s"}]}}),
-            ),
-            false,
-            false,
-        ),
-        ("an unknown static action", of(json!({"static": {"action": "maybe"}})), false, false),
-        (
-            "static with a source",
-            of(json!({"static": {"action": "pass"}, "source": [{"oci": "registry.example.com/a"}]})),
-            false,
-            false,
-        ),
-        (
-            "two sources",
-            of(
-                json!({"key": key, "source": [{"oci": "registry.example.com/a"}, {"oci": "registry.example.com/b"}]}),
-            ),
-            false,
-            false,
-        ),
-        (
-            "a pattern as a source",
-            of(json!({"key": key, "source": [{"oci": "registry.example.com/*"}]})),
-            false,
-            false,
-        ),
-        (
-            "a pull secret without a name",
-            of(json!({"key": key, "source": [{"signaturePullSecrets": [{}]}]})),
-            false,
-            false,
-        ),
-        (
-            "an attestation without a type",
-            of(json!({"key": key, "attestations": [{"name": "a"}]})),
-            false,
-            false,
-        ),
-        (
-            "two attestations of one name",
-            of(json!({"key": key, "attestations": [
-            {"name": "a", "predicateType": "custom"}, {"name": "a", "predicateType": "custom"}]})),
-            false,
-            true,
-        ),
-        (
-            "an unknown mode",
-            json!({"images": images, "mode": "ask", "authorities": [{"key": key}]}),
-            false,
-            false,
-        ),
-        ("a whole one", of(json!({"key": key})), true, true),
-        (
-            "$image in a source",
-            of(json!({"key": key, "source": [{"oci": "registry.example.com/$image"}]})),
-            true,
-            false,
-        ),
-        (
-            "an unknown field",
-            json!({"images": images, "moed": "warn", "authorities": [{"key": key}]}),
-            false,
-            false,
-        ),
-        ("another hash", of(json!({"key": {"data": world.keys[0], "hashAlgorithm": "sha512"}})), false, true),
-        (
-            "CUE in an attestation",
-            of(json!({"key": key, "attestations": [{"name": "a", "predicateType": "custom",
-            "policy": {"type": "cue", "data": "predicateType: \"x\""}}]})),
-            false,
-            true,
-        ),
-    ]
-}
-
 #[tokio::test]
 #[ignore = "needs policy-controller: hack/test policy-controller"]
 async fn what_policy_controller_refuses_as_a_policy_is_refused_here_too() {
     let world = World::new().await;
     let mut wrong = Vec::new();
-    for (name, spec, ours, theirs) in doubtful(&world) {
+    for (name, spec, ours, theirs) in doubtful::all(&world.keys[0]) {
         let file = world.file("doubtful.yaml", &world.policy("p", &spec));
         let file = file.to_str().unwrap();
         // No image of another registry is governed: what is left is whether the policy is one.

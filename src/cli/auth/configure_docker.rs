@@ -4,11 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::super::credential_helper::session::{Session, SessionError, Setting, Settings, file_error};
 use super::super::{Exit, environment, fail, refuse};
 use super::docker_file::{DockerError, DockerFile};
 use super::identities::{AccountOptions, known_source};
+use super::output::Form;
 use super::pull_token;
 use crate::error::chain;
 use crate::refresh::splice::quoted;
@@ -64,6 +67,12 @@ pub struct Arguments {
     token: pull_token::TokenOptions,
 }
 
+impl Arguments {
+    fn as_json(&self) -> bool {
+        self.token.output == Form::Json
+    }
+}
+
 /// Why it is not configured.
 #[derive(Debug, thiserror::Error)]
 enum ConfigureError {
@@ -71,6 +80,16 @@ enum ConfigureError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Docker(#[from] DockerError),
+}
+
+/// What became of the entry of a registry.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    registry: &'a str,
+    changed: bool,
+    /// The helper that was asked before.
+    before: Option<Value>,
 }
 
 /// Runs the command.
@@ -86,6 +105,12 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         let made = pull_token::Arguments::of(account, arguments.config, arguments.token);
         return pull_token::run(made).await;
     }
+    if !matches!(arguments.token.output, Form::Text | Form::Json) {
+        eprintln!(
+            "hallmark: of a change of the configuration there is text or json; the other forms are those of --pull-token"
+        );
+        return Exit::Usage;
+    }
     match configure(&arguments) {
         Ok(()) => Exit::Ok,
         Err(ConfigureError::Session(error)) => fail(&error),
@@ -97,29 +122,50 @@ fn configure(arguments: &Arguments) -> Result<(), ConfigureError> {
     let session = Session::open()?;
     let folder = arguments.config.as_ref().unwrap_or(&session.folders().docker);
     let mut file = DockerFile::open(folder)?;
+    let mut entries = Vec::new();
     for registry in &arguments.registry {
         let member = ["credHelpers", registry.as_str()];
-        let before = file.find(&member)?.map(str::to_owned);
-        let value = quoted(HELPER);
-        if file.set(&member, &value, arguments.dry_run)? {
-            let verb = if arguments.dry_run { "would change" } else { "changed" };
-            println!("{verb} {}", file.path().display());
-            if let Some(before) = before {
-                println!("-  credHelpers {registry}: {before}");
-            }
-            println!("+  credHelpers {registry}: {value}");
-        } else {
-            println!("{} has it already: {registry} asks {HELPER}", file.path().display());
+        let before = file.find(&member)?.and_then(|before| serde_json::from_str(before).ok());
+        let changed = file.set(&member, &quoted(HELPER), arguments.dry_run)?;
+        let entry = Entry { registry, changed, before };
+        if !arguments.as_json() {
+            tell(&entry, file.path(), arguments.dry_run);
         }
+        entries.push(entry);
         warn_about(&file, registry)?;
     }
+    let mut made = None;
     if !arguments.dry_run {
         set(session.folders(), arguments)?;
-        if let Err(error) = link(arguments) {
-            eprintln!("warning: {}: give a folder that you may write by --bin-dir", chain(&error));
+        match link(arguments) {
+            Ok(program) => made = program,
+            Err(error) => {
+                eprintln!("warning: {}: give a folder that you may write by --bin-dir", chain(&error));
+            }
         }
     }
+    match made {
+        _ if arguments.as_json() => {
+            let report = json!({"file": file.path(), "dryRun": arguments.dry_run, "registries": entries, "made": made});
+            println!("{report:#}");
+        }
+        Some(program) => println!("made {}", program.display()),
+        None => {}
+    }
     Ok(())
+}
+
+fn tell(entry: &Entry<'_>, file: &Path, dry_run: bool) {
+    let (file, registry, value) = (file.display(), entry.registry, quoted(HELPER));
+    if !entry.changed {
+        println!("{file} has it already: {registry} asks {HELPER}");
+        return;
+    }
+    println!("{} {file}", if dry_run { "would change" } else { "changed" });
+    if let Some(before) = &entry.before {
+        println!("-  credHelpers {registry}: {before}");
+    }
+    println!("+  credHelpers {registry}: {value}");
 }
 
 /// What docker would pass over from now on, or use instead.
@@ -159,8 +205,8 @@ fn set(folders: &environment::Folders, arguments: &Arguments) -> Result<(), Sess
     if settings == before { Ok(()) } else { settings.write(folders) }
 }
 
-/// The helper is this binary under another name.
-fn link(arguments: &Arguments) -> Result<(), SessionError> {
+/// The helper is this binary under another name, which is answered when it was not there.
+fn link(arguments: &Arguments) -> Result<Option<PathBuf>, SessionError> {
     let own = std::env::current_exe().map_err(file_error(Path::new("/proc/self/exe")))?;
     let folder = arguments.bin_dir.clone().or_else(|| own.parent().map(Path::to_owned)).unwrap_or_default();
     let program = folder.join(PROGRAM);
@@ -171,11 +217,10 @@ fn link(arguments: &Arguments) -> Result<(), SessionError> {
             std::fs::remove_file(&program).map_err(file_error(&program))?;
         }
         std::os::unix::fs::symlink(&own, &program).map_err(file_error(&program))?;
-        println!("made {}", program.display());
     }
     let found = environment::search_path().into_iter().find(|folder| folder.join(PROGRAM).exists());
     if found.is_none() {
         eprintln!("warning: {PROGRAM} is not on PATH: add {} to it, or give --bin-dir", folder.display());
     }
-    Ok(())
+    Ok((!leads_here).then_some(program))
 }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::super::credential_helper::session::{Session, SessionError, TokenSource};
-use super::super::style::table;
+use super::super::output::OutputOption;
+use super::super::style::Style;
 use super::super::{Exit, environment, fail};
 use super::pull_token::{ISSUER, days_until};
 use crate::client::exchange;
@@ -18,7 +20,7 @@ use crate::identity::provider::{Provider, UnknownProvider};
 
 /// As whom the provider is asked.
 #[derive(Debug, Args)]
-pub struct AccountOptions {
+pub(super) struct AccountOptions {
     /// Registry that the tokens are for.
     #[arg(long, default_value = "cgr.dev", value_name = "HOST")]
     pub(super) registry: String,
@@ -45,7 +47,10 @@ pub(super) fn known_source(name: &str) -> Result<String, UnknownProvider> {
 #[derive(Debug, Args)]
 pub struct ListArguments {
     #[command(flatten)]
-    account: AccountOptions,
+    pub(super) account: AccountOptions,
+
+    #[command(flatten)]
+    pub(super) output: OutputOption,
 }
 
 /// Revoke a pull token.
@@ -57,6 +62,9 @@ pub struct RevokeArguments {
 
     #[command(flatten)]
     account: AccountOptions,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Access to the API of a provider.
@@ -133,7 +141,9 @@ pub(super) async fn list(arguments: ListArguments) -> Exit {
     let listed = async { Ok(Account::open(&arguments.account).await?.api().list().await?) };
     match listed.await {
         Ok(identities) => {
-            println!("{}", shown(&identities, Timestamp::now()));
+            let tokens = pull_tokens(&identities);
+            let now = Timestamp::now();
+            arguments.output.print(text(&tokens, now, Style::of_stdout()), &json(&tokens, now));
             Exit::Ok
         }
         Err(error) => failed(&error),
@@ -145,7 +155,8 @@ pub(super) async fn revoke(arguments: RevokeArguments) -> Exit {
     let revoked = async { Ok(Account::open(&arguments.account).await?.api().delete(&arguments.id).await?) };
     match revoked.await {
         Ok(()) => {
-            println!("revoked {}", arguments.id);
+            let done = json!({"id": arguments.id, "revoked": true});
+            arguments.output.print(format!("revoked {}\n", arguments.id), &done);
             Exit::Ok
         }
         Err(error) => failed(&error),
@@ -160,8 +171,8 @@ pub(super) fn failed(error: &AccountError) -> Exit {
     }
 }
 
-/// Pull tokens, the next to end first.
-fn shown(identities: &[Identity], now: Timestamp) -> String {
+/// Pull tokens with their ends, the next to end first.
+fn pull_tokens(identities: &[Identity]) -> Vec<(Timestamp, &Identity)> {
     let mut tokens: Vec<_> = identities
         .iter()
         .filter_map(|identity| Some((identity.fixed.as_ref()?, identity)))
@@ -169,14 +180,28 @@ fn shown(identities: &[Identity], now: Timestamp) -> String {
         .map(|(fixed, identity)| (fixed.expiration, identity))
         .collect();
     tokens.sort_by_key(|(end, identity)| (*end, identity.id.clone()));
-    let rows = tokens.into_iter().map(|(end, identity)| {
+    tokens
+}
+
+fn text(tokens: &[(Timestamp, &Identity)], now: Timestamp, style: Style) -> String {
+    let rows = tokens.iter().map(|(end, identity)| {
         let created = identity.created_at.map_or_else(String::new, |at| at.strftime("%Y-%m-%d").to_string());
-        let left = if end <= now { "expired".to_owned() } else { days_until(end, now).to_string() };
+        let left = if *end <= now { "expired".to_owned() } else { days_until(*end, now).to_string() };
         [&identity.id, &identity.name, &identity.description, &created, &left]
             .map(|text| plain(text))
             .to_vec()
     });
-    table(&["ID", "NAME", "DESCRIPTION", "CREATED", "DAYS LEFT"], rows)
+    style.table(0, &["ID", "NAME", "DESCRIPTION", "CREATED", "DAYS LEFT"], rows) + "\n"
+}
+
+fn json(tokens: &[(Timestamp, &Identity)], now: Timestamp) -> Value {
+    let tokens = tokens.iter().map(|(end, identity)| {
+        json!({"id": plain(&identity.id), "name": plain(&identity.name),
+            "description": plain(&identity.description),
+            "createdAt": identity.created_at.map(|at| at.to_string()),
+            "expiresAt": end.to_string(), "expired": *end <= now})
+    });
+    tokens.collect()
 }
 
 /// Names are text from outside.
@@ -211,9 +236,16 @@ mod tests {
             claim_match: None,
         };
         let other = Identity { fixed: None, ..identity("org/not-a-token", 0) };
-        let text = shown(&[identity("org/b", 30 * 24 + 1), identity("org/a", -1), other], now);
+        let all = [identity("org/b", 30 * 24 + 1), identity("org/a", -1), other];
+        let tokens = pull_tokens(&all);
+        let text = text(&tokens, now, Style::PLAIN);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["org/a", "ci[2J", "for", "a", "mirror", "2026-01-01", "expired"]);
         assert_eq!((lines[2][0], lines[2][6], lines.len()), ("org/b", "30", 3));
+        assert_eq!(
+            json(&tokens, now)[0],
+            json!({"id": "org/a", "name": "ci[2J", "description": "for a mirror",
+                "createdAt": "2026-01-01T00:00:00Z", "expiresAt": "2026-01-10T11:00:00Z", "expired": true})
+        );
     }
 }

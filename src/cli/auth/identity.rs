@@ -1,17 +1,21 @@
 //! `hallmark auth identity`: identities that the tokens of a cluster, of a CI job or of anybody else with an OpenID
 //! Connect issuer may assume (sources 000 and 001; credentials specification §7.2).
 //!
-//! Guarantees: `create` prints the UID and nothing else on standard output; a role is looked up before anything is
+//! Guarantees: `create` prints the UID and nothing else on standard output, or JSON; a role is looked up before anything is
 //! made, and an identity whose role cannot be bound is deleted again.
 
 mod rule;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
-use super::super::style::table;
+use super::super::output::OutputOption;
+use super::super::style::Style;
 use super::super::{Exit, refuse};
-use super::identities::{Account, AccountError, AccountOptions, RevokeArguments, failed, plain, revoke};
+use super::identities::{
+    Account, AccountError, AccountOptions, ListArguments, RevokeArguments, failed, plain, revoke,
+};
 use super::pull_token;
 use crate::client::exchange;
 use crate::client::exchange::identities::Identity;
@@ -25,7 +29,7 @@ pub enum Command {
     /// Change whose tokens may assume an identity, or how it is called.
     Update(Box<UpdateArguments>),
     /// List identities, pull tokens among them.
-    List(AccountOptions),
+    List(ListArguments),
     /// Delete an identity: whoever assumed it no longer can.
     Delete(RevokeArguments),
 }
@@ -92,6 +96,9 @@ struct CommonOptions {
 
     #[command(flatten)]
     account: AccountOptions,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Change whose tokens may assume an identity, or how it is called.
@@ -125,6 +132,9 @@ pub struct UpdateArguments {
 
     #[command(flatten)]
     account: AccountOptions,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Why it is not done.
@@ -155,7 +165,7 @@ pub(super) async fn run(command: Command) -> Exit {
     let done = match command {
         Command::Create(arguments) => create(*arguments).await,
         Command::Update(arguments) => update(&arguments).await,
-        Command::List(options) => list(&options).await,
+        Command::List(arguments) => list(&arguments).await,
         Command::Delete(arguments) => return revoke(arguments).await,
     };
     match done {
@@ -196,7 +206,8 @@ async fn create(arguments: CreateArguments) -> Result<(), IdentityError> {
         }
     }
     eprintln!("made identity {:?}; its UID:", plain(&wanted.name));
-    println!("{}", plain(&made.id));
+    let made = Identity { id: made.id, created_at: made.created_at, ..wanted };
+    common.output.print(format!("{}\n", plain(&made.id)), &json(&made));
     Ok(())
 }
 
@@ -219,25 +230,35 @@ async fn update(arguments: &UpdateArguments) -> Result<(), IdentityError> {
         None => arguments.rule.change(&mut identity)?,
     }
     let changed = account.api().update(&identity).await?;
-    println!("updated {}", plain(&changed.id));
+    arguments.output.print(format!("updated {}\n", plain(&changed.id)), &json(&changed));
     Ok(())
 }
 
-async fn list(options: &AccountOptions) -> Result<(), IdentityError> {
-    let identities = Account::open(options).await?.api().list().await?;
-    println!("{}", shown(&identities));
+async fn list(arguments: &ListArguments) -> Result<(), IdentityError> {
+    let identities = by_name(Account::open(&arguments.account).await?.api().list().await?);
+    arguments.output.print(text(&identities, Style::of_stdout()), &identities.iter().map(json).collect());
     Ok(())
 }
 
-fn shown(identities: &[Identity]) -> String {
-    let mut sorted: Vec<&Identity> = identities.iter().collect();
-    sorted.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
-    let rows = sorted.into_iter().map(|identity| {
+fn by_name(mut identities: Vec<Identity>) -> Vec<Identity> {
+    identities.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+    identities
+}
+
+fn text(identities: &[Identity], style: Style) -> String {
+    let rows = identities.iter().map(|identity| {
         let created = identity.created_at.map_or_else(String::new, |at| at.strftime("%Y-%m-%d").to_string());
         let (kind, issuer, subject) = known_by(identity);
         [identity.id.as_str(), &identity.name, kind, issuer, subject, &created].map(plain).to_vec()
     });
-    table(&["ID", "NAME", "KIND", "ISSUER", "SUBJECT", "CREATED"], rows)
+    style.table(0, &["ID", "NAME", "KIND", "ISSUER", "SUBJECT", "CREATED"], rows) + "\n"
+}
+
+fn json(identity: &Identity) -> Value {
+    let (kind, issuer, subject) = known_by(identity);
+    json!({"id": plain(&identity.id), "name": plain(&identity.name), "description": plain(&identity.description),
+        "kind": kind, "issuer": plain(issuer), "subject": plain(subject),
+        "createdAt": identity.created_at.map(|at| at.to_string())})
 }
 
 /// How it is known, and by what.
@@ -304,9 +325,15 @@ mod tests {
             subject_pattern: Some("^s".into()),
             ..ClaimMatch::default()
         };
-        let text = shown(&[identity("b\u{1b}[2J", Some(claims)), identity("a", None)]);
+        let identities = by_name(vec![identity("b\u{1b}[2J", Some(claims)), identity("a", None)]);
+        let text = text(&identities, Style::PLAIN);
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["org/a", "a", "other"]);
         assert_eq!(lines[2], ["org/b[2J", "b[2J", "claims", "https://i", "^s"]);
+        assert_eq!(
+            json(&identities[1]),
+            json!({"id": "org/b[2J", "name": "b[2J", "description": "", "kind": "claims",
+                "issuer": "https://i", "subject": "^s", "createdAt": null})
+        );
     }
 }

@@ -13,10 +13,13 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
 
 use super::super::credential_helper::session::{
     LoginSetting, Session, SessionError, Setting, Settings, login_name,
 };
+use super::super::output::OutputOption;
 use super::super::{Exit, fail, refuse};
 use crate::client::openid::attempt::Attempt;
 use crate::client::openid::{Granted, OpenId, Progress, Relation};
@@ -53,6 +56,9 @@ pub struct LoginArguments {
     /// Port of this machine that the browser comes back to, where the issuer wants to know it before.
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     port: u16,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Forget a login and the registry tokens that came of it, and end it at the issuer where that is offered.
@@ -70,6 +76,19 @@ pub struct LogoutArguments {
     /// Registry; may be repeated. Without it, every one.
     #[arg(long, value_name = "HOST")]
     registry: Vec<String>,
+
+    #[command(flatten)]
+    output: OutputOption,
+}
+
+/// A login that was forgotten.
+#[derive(Serialize)]
+struct Ended {
+    issuer: String,
+    /// Whether the issuer ended it too; unknown where there was nothing to end.
+    revoked: Option<bool>,
+    /// Why it did not.
+    reason: Option<String>,
 }
 
 /// Why nobody is logged in.
@@ -117,7 +136,10 @@ async fn logged_in(arguments: &LoginArguments) -> Result<(), LoginError> {
     };
     session.keep_login(&relation, &granted)?;
     remember(&session, &relation, &arguments.registry)?;
-    println!("logged in at {} as {}", relation.issuer, login_name(&granted.identity));
+    let name = login_name(&granted.identity);
+    let told = json!({"issuer": relation.issuer, "clientId": relation.client, "identity": name,
+        "registries": arguments.registry});
+    arguments.output.print(format!("logged in at {} as {name}\n", relation.issuer), &told);
     Ok(())
 }
 
@@ -207,18 +229,18 @@ async fn elsewhere(openid: &OpenId) -> Result<Granted, LoginError> {
 /// Runs `logout`.
 pub(super) async fn logout(arguments: LogoutArguments) -> Exit {
     match logged_out(&arguments).await {
-        Ok(text) => {
-            println!("{text}");
+        Ok(ended) => {
+            arguments.output.print(text(&ended), &json!(ended));
             Exit::Ok
         }
         Err(error) => fail(&error),
     }
 }
 
-async fn logged_out(arguments: &LogoutArguments) -> Result<String, SessionError> {
+async fn logged_out(arguments: &LogoutArguments) -> Result<Vec<Ended>, SessionError> {
     let session = Session::open()?;
     let settings = Settings::read(session.folders())?;
-    let mut lines = Vec::new();
+    let mut logins = Vec::new();
     for (registry, setting) in &settings.registries {
         let Some(login) = &setting.login else { continue };
         if !arguments.registry.is_empty() && !arguments.registry.contains(registry) {
@@ -229,22 +251,33 @@ async fn logged_out(arguments: &LogoutArguments) -> Result<String, SessionError>
         }
         let relation = login.relation();
         if let Some(renewal) = session.forget_login(&relation)? {
-            lines.push(format!("logged out at {}", relation.issuer));
-            lines.extend(ended(&session, &relation, &renewal).await);
+            logins.push(ended(&session, relation, &renewal).await);
         }
     }
-    Ok(if lines.is_empty() { "nobody was logged in".to_owned() } else { lines.join("\n") })
+    Ok(logins)
 }
 
 /// What became of the login at the issuer.
-async fn ended(session: &Session, relation: &Relation, renewal: &Redacted) -> Option<String> {
+async fn ended(session: &Session, relation: Relation, renewal: &Redacted) -> Ended {
     if renewal.is_empty() {
-        return None;
+        return Ended { issuer: relation.issuer, revoked: None, reason: None };
     }
-    let revoked = async { Ok::<_, SessionError>(session.openid(relation).await?.revoke(renewal).await?) };
-    match revoked.await {
-        Ok(true) => Some("it was ended there too".to_owned()),
-        Ok(false) => Some("the issuer offers no way to end it there".to_owned()),
-        Err(error) => Some(format!("it could not be ended there: {}", crate::error::chain(&error))),
+    let revoked = async { Ok::<_, SessionError>(session.openid(&relation).await?.revoke(renewal).await?) };
+    let (revoked, reason) = match revoked.await {
+        Ok(true) => (true, None),
+        Ok(false) => (false, Some("the issuer offers no way to end it there".to_owned())),
+        Err(error) => (false, Some(format!("it could not be ended there: {}", crate::error::chain(&error)))),
+    };
+    Ended { issuer: relation.issuer, revoked: Some(revoked), reason }
+}
+
+fn text(logins: &[Ended]) -> String {
+    if logins.is_empty() {
+        return "nobody was logged in\n".to_owned();
     }
+    let lines = logins.iter().flat_map(|login| {
+        let there = (login.revoked == Some(true)).then(|| "it was ended there too".to_owned());
+        [Some(format!("logged out at {}", login.issuer)), there, login.reason.clone()].into_iter().flatten()
+    });
+    lines.map(|line| line + "\n").collect()
 }

@@ -48,7 +48,7 @@ impl Form {
             ),
             Self::Json => {
                 let value = json!({"registry": registry, "username": user, "password": *password,
-                    "expires_at": made.expires_at.to_string()});
+                    "expiresAt": made.expires_at.to_string()});
                 format!("{value:#}\n")
             }
             Self::Env => format!(

@@ -73,9 +73,9 @@ pub(super) struct TokenOptions {
     #[arg(long, requires = "save")]
     keep: bool,
 
-    /// How it is printed.
-    #[arg(long, short, value_enum, default_value_t = Form::Text, conflicts_with = "save")]
-    output: Form,
+    /// How it is printed; what was saved is told as text or json, without the token.
+    #[arg(long, short, value_enum, default_value_t = Form::Text)]
+    pub(super) output: Form,
 
     #[command(flatten)]
     secret: SecretName,
@@ -95,6 +95,8 @@ enum PullTokenError {
     Account(#[from] AccountError),
     #[error("the identity {0:?} has no group: give --parent")]
     NoParent(String),
+    #[error("of a saved token there is text or json: leave --save or that --output")]
+    Form,
     #[error("cannot make a key")]
     NoKey,
     #[error(transparent)]
@@ -114,11 +116,15 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         Ok(()) => Exit::Ok,
         Err(PullTokenError::Account(AccountError::Session(error))) => fail(&error),
         Err(PullTokenError::Account(AccountError::Api(error))) => fail(&error),
+        Err(error @ PullTokenError::Form) => refuse(&error, Exit::Usage),
         Err(error) => refuse(&error, Exit::Failed),
     }
 }
 
 async fn make_and_show(arguments: &Arguments) -> Result<(), PullTokenError> {
+    if arguments.token.save && !matches!(arguments.token.output, Form::Text | Form::Json) {
+        return Err(PullTokenError::Form);
+    }
     let account = Account::open(&arguments.account).await?;
     let folder = arguments.config.clone().unwrap_or_else(|| account.docker_folder().to_owned());
     // A file that cannot be changed is found before anything is made that would have to be revoked.
@@ -129,7 +135,7 @@ async fn make_and_show(arguments: &Arguments) -> Result<(), PullTokenError> {
     let made = make(&account, arguments, Timestamp::now()).await?;
     match file {
         None => print!("{}", *arguments.token.output.written(&made, &arguments.token.secret)),
-        Some(file) => save(file, &made, arguments.token.keep)?,
+        Some(file) => save(file, &made, &arguments.token)?,
     }
     Ok(())
 }
@@ -169,12 +175,14 @@ async fn make(account: &Account, arguments: &Arguments, now: Timestamp) -> Resul
 }
 
 /// Writes the entry, after telling whose it replaces: a token cannot be had again.
-fn save(mut file: DockerFile, made: &PullToken, keep: bool) -> Result<(), PullTokenError> {
+fn save(mut file: DockerFile, made: &PullToken, options: &TokenOptions) -> Result<(), PullTokenError> {
     let member = ["auths", made.registry.as_str()];
     if let Some(name) = file.find(&member)?.and_then(|entry| username(&made.registry, entry)) {
         eprintln!("replacing the login of {name:?} for {}; its token cannot be had again", made.registry);
     }
-    if keep && let Some(copy) = file.keep_copy()? {
+    if options.keep
+        && let Some(copy) = file.keep_copy()?
+    {
         eprintln!("the file as it was: {}", copy.display());
     }
     if file.find(&["credHelpers", &made.registry])?.is_some() {
@@ -185,7 +193,13 @@ fn save(mut file: DockerFile, made: &PullToken, keep: bool) -> Result<(), PullTo
     }
     let entry = Zeroizing::new(format!("{{\"auth\":{}}}", quoted(&made.login.encoded())));
     file.set(&member, &entry, false)?;
-    println!("saved in {}: {} until {}", file.path().display(), made.login.username, made.expires_at);
+    if options.output == Form::Json {
+        let saved = json!({"registry": made.registry, "username": made.login.username,
+            "expiresAt": made.expires_at.to_string(), "savedIn": file.path()});
+        println!("{saved:#}");
+    } else {
+        println!("saved in {}: {} until {}", file.path().display(), made.login.username, made.expires_at);
+    }
     Ok(())
 }
 

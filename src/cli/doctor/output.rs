@@ -11,7 +11,7 @@ const TEXT: usize = 24;
 /// Prints the findings.
 pub(super) fn print(findings: &Findings, output: Output) {
     match output {
-        Output::Table => print!("{}", text(findings, Style::of_stdout())),
+        Output::Text => print!("{}", text(findings, Style::of_stdout())),
         Output::Json => {
             let failed = findings.count(State::Failed);
             println!("{:#}", json!({ "healthy": failed == 0, "checks": findings.lines() }));

@@ -68,7 +68,7 @@ impl Verdict {
                 "it is being deleted, and there was no time to sign it",
                 "nothing can be done for this run".to_owned(),
             ),
-            Decision::Release | Decision::LetGo => Self::open(
+            Decision::Release | Decision::LetGo | Decision::LetGoOnce => Self::open(
                 "it is not among the runs that are selected, and is let go",
                 format!("{}; then it is taken up by itself", remedy(Reason::Labels)),
             ),

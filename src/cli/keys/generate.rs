@@ -7,9 +7,11 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::Args;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::secret::{COSIGN_KEY, COSIGN_PASSWORD, COSIGN_PUB, Name, Place, Stored, X509};
+use crate::cli::output::OutputOption;
 use crate::cli::{Exit, fail, private_file, refuse};
 use crate::signature::key::generated::GeneratedKey;
 
@@ -48,6 +50,9 @@ pub struct Arguments {
     /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// The three files.
@@ -63,13 +68,16 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         Ok(password) => password,
         Err(error) => return refuse(&error, Exit::Failed),
     };
+    let output = arguments.output;
     match arguments.secret {
-        Some(secret) => into_secret(&Place { secret, kubeconfig: arguments.kubeconfig }, password).await,
-        None => into_directory(&arguments.directory, password).await,
+        Some(secret) => {
+            into_secret(&Place { secret, kubeconfig: arguments.kubeconfig }, password, output).await
+        }
+        None => into_directory(&arguments.directory, password, output).await,
     }
 }
 
-async fn into_secret(place: &Place, password: Zeroizing<Vec<u8>>) -> Exit {
+async fn into_secret(place: &Place, password: Zeroizing<Vec<u8>>, output: OutputOption) -> Exit {
     let stored = match place.read().await {
         Ok(stored) => stored,
         Err(exit) => return exit,
@@ -89,7 +97,8 @@ async fn into_secret(place: &Place, password: Zeroizing<Vec<u8>>) -> Exit {
     match stored.change(changes).await {
         Ok(()) => {
             eprintln!("Secret {} has a new key; what verifies with it:", place.secret);
-            print!("{}", pair.public);
+            let told = json!({"secret": place.secret.to_string(), "publicKey": pair.public});
+            output.print(&pair.public, &told);
             Exit::Ok
         }
         Err(error) => fail(&error),
@@ -103,7 +112,7 @@ fn holds_a_key(stored: &Stored) -> Option<&str> {
     stored.files.keys().filter(|name| stored.has(name)).find(is_key).map(String::as_str)
 }
 
-async fn into_directory(directory: &Path, password: Zeroizing<Vec<u8>>) -> Exit {
+async fn into_directory(directory: &Path, password: Zeroizing<Vec<u8>>, output: OutputOption) -> Exit {
     let names = [COSIGN_KEY, COSIGN_PASSWORD, COSIGN_PUB];
     if let Some(file) = names.into_iter().map(|name| directory.join(name)).find(|path| path.exists()) {
         eprintln!("hallmark: {} is there already, and is not overwritten", file.display());
@@ -116,14 +125,15 @@ async fn into_directory(directory: &Path, password: Zeroizing<Vec<u8>>) -> Exit 
         return Exit::Failed;
     };
     let contents: [&str; 3] = [&pair.key, password, &pair.public];
-    for (name, content) in names.into_iter().zip(contents) {
-        let path = directory.join(name);
-        if let Err(error) = private_file::write(&path, content) {
+    let paths = names.map(|name| directory.join(name));
+    for (path, content) in paths.iter().zip(contents) {
+        if let Err(error) = private_file::write(path, content) {
             eprintln!("hallmark: cannot write {}", path.display());
             return refuse(&error, Exit::Failed);
         }
-        println!("{}", path.display());
     }
+    let lines: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    output.print(lines.join("\n") + "\n", &json!({"files": paths, "publicKey": pair.public}));
     Exit::Ok
 }
 

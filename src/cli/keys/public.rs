@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use super::secret::{Name, Place};
 use crate::cli::config::configured;
+use crate::cli::output::OutputOption;
 use crate::cli::registries::RegistryOptions;
 use crate::cli::sign::material::{keyring, of_a_service};
 use crate::cli::{Exit, environment, fail, refuse};
 use crate::client::http::Clients;
-use crate::config::{self, Config};
+use crate::config;
 use crate::signature::key::keyring::KeyRing;
 use crate::signature::kms::Kms;
 use crate::signature::public_key::PublicKey;
@@ -51,43 +53,50 @@ pub struct Arguments {
     /// Kubeconfig file; without it $KUBECONFIG, then the pod's own service account.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Prints the public keys.
 pub(super) async fn run(arguments: Arguments) -> Exit {
+    let output = arguments.output;
+    match keys(arguments).await {
+        Ok(keys) => {
+            let pems: Vec<String> = keys.iter().map(PublicKey::to_pem).collect();
+            output.print(pems.concat(), &json!({"publicKeys": pems}));
+            Exit::Ok
+        }
+        Err(exit) => exit,
+    }
+}
+
+/// The main one first.
+async fn keys(arguments: Arguments) -> Result<Vec<PublicKey>, Exit> {
     if let Some(secret) = arguments.secret {
         let place = Place { secret, kubeconfig: arguments.kubeconfig };
-        return match place.read().await {
-            Ok(stored) => print(&place.secret.to_string(), stored.files).await,
-            Err(exit) => exit,
-        };
+        let stored = place.read().await?;
+        return of_files(place.secret.to_string(), stored.files).await;
     }
     match (&arguments.key, &arguments.config) {
-        (Some(key), _) if of_a_service(key).is_none() => match keyring(key, arguments.password.as_deref()) {
-            Ok(ring) => shown(&ring),
-            Err(error) => fail(&error),
-        },
+        (Some(key), _) if of_a_service(key).is_none() => keyring(key, arguments.password.as_deref())
+            .map(|ring| of_ring(&ring))
+            .map_err(|error| fail(&error)),
         (key, config) => of_service(key.as_deref(), config.as_deref(), &arguments.registries).await,
     }
 }
 
 /// The key of a key management service.
-async fn of_service(key: Option<&Path>, file: Option<&Path>, registries: &RegistryOptions) -> Exit {
-    let config = match file.map(configured) {
-        Some(Ok(config)) => config,
-        Some(Err(exit)) => return exit,
-        None => Config::default(),
-    };
+async fn of_service(
+    key: Option<&Path>,
+    file: Option<&Path>,
+    registries: &RegistryOptions,
+) -> Result<Vec<PublicKey>, Exit> {
+    let config = file.map(configured).transpose()?.unwrap_or_default();
     let named = key.map(|key| key.to_string_lossy().into_owned());
     let settings =
         config::Kms { key: named.or(config.signers.kms.key.clone()), ..config.signers.kms.clone() };
-    match public_key(&settings, registries).await {
-        Ok(public) => {
-            print!("{}", public.to_pem());
-            Exit::Ok
-        }
-        Err(exit) => exit,
-    }
+    Ok(vec![public_key(&settings, registries).await?])
 }
 
 /// The public half of a key that a key management service has.
@@ -104,19 +113,15 @@ pub(in crate::cli) async fn public_key(
     kms.map_err(|error| fail(&error))?.public_key().await.map_err(|error| fail(&error))
 }
 
-async fn print(place: &str, files: BTreeMap<String, Vec<u8>>) -> Exit {
-    let place = place.to_owned();
+async fn of_files(place: String, files: BTreeMap<String, Vec<u8>>) -> Result<Vec<PublicKey>, Exit> {
     // Decrypting a key takes its time.
     match tokio::task::spawn_blocking(move || KeyRing::import(&place, &files)).await {
-        Ok(Ok(ring)) => shown(&ring),
-        Ok(Err(error)) => fail(&error),
-        Err(error) => refuse(&error, Exit::Failed),
+        Ok(Ok(ring)) => Ok(of_ring(&ring)),
+        Ok(Err(error)) => Err(fail(&error)),
+        Err(error) => Err(refuse(&error, Exit::Failed)),
     }
 }
 
-fn shown(ring: &KeyRing) -> Exit {
-    for key in ring.keys() {
-        print!("{}", key.public_key().to_pem());
-    }
-    Exit::Ok
+fn of_ring(ring: &KeyRing) -> Vec<PublicKey> {
+    ring.keys().iter().map(|key| key.public_key().clone()).collect()
 }

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::secret::{COSIGN_KEY, COSIGN_PASSWORD, COSIGN_PUB, Changes, NEXT, Place, Stored, X509};
+use crate::cli::output::OutputOption;
 use crate::cli::{Exit, fail};
 use crate::signature::key::generated::GeneratedKey;
 use crate::signature::key::keyring::KeyRing;
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// Take the old key away: the new one alone signs.
     #[arg(long)]
     retire: bool,
+
+    #[command(flatten)]
+    output: OutputOption,
 }
 
 /// Does one step.
@@ -52,7 +57,9 @@ pub(super) async fn run(arguments: Arguments) -> Exit {
         return fail(&error);
     }
     eprintln!("Secret {}: {told}", arguments.place.secret);
-    print!("{public}");
+    let step = if arguments.retire { "retired" } else { "begun" };
+    let done = json!({"secret": arguments.place.secret.to_string(), "step": step, "publicKey": public});
+    arguments.output.print(&public, &done);
     Exit::Ok
 }
 

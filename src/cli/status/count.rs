@@ -74,7 +74,9 @@ impl Counts {
                 self.wait(seen);
                 self.blame(seen);
             }
-            (None, Decision::Ignore(_) | Decision::Release | Decision::LetGo) => tally.ignored += 1,
+            (None, Decision::Ignore(_) | Decision::Release | Decision::LetGo | Decision::LetGoOnce) => {
+                tally.ignored += 1;
+            }
         }
     }
 

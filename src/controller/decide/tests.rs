@@ -93,7 +93,7 @@ fn runs_without_the_selected_labels_are_left_alone_and_never_held() {
     }
     for metadata in [json!({"finalizers": ["chains.tekton.dev/taskrun"]}), deleted(NOW, json!({}))] {
         let run = run(metadata, "True");
-        assert_eq!(decided(run, &config, &[]), Decision::Release, "it was selected before");
+        assert_eq!(decided(run, &config, &[]), Decision::LetGoOnce, "it was selected before");
     }
 }
 
