@@ -171,6 +171,7 @@ fn observer(metrics: Arc<Metrics>) -> Observer {
             Service::Fulcio => "fulcio",
             Service::Log => "log",
             Service::Timestamp => "timestamp",
+            Service::Kms => "kms",
         };
         metrics.work.asked(service, host, took);
     })

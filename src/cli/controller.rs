@@ -105,7 +105,7 @@ pub async fn run(arguments: Arguments) -> Exit {
             trust_cache: environment::trust_cache(),
             exchanges: exchanges.clone(),
             identities: environment::identities(Some(&client)),
-            vault: environment::vault(),
+            vault: environment::kms(),
         },
         companions: Companions {
             logging: arguments.config_logging,

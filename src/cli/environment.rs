@@ -88,14 +88,20 @@ fn aws() -> cloud::ecr::Variables {
         endpoint_ecr: set("AWS_ENDPOINT_URL_ECR"),
         endpoint_ecr_public: set("AWS_ENDPOINT_URL_ECR_PUBLIC"),
         endpoint_sts: set("AWS_ENDPOINT_URL_STS"),
+        endpoint_kms: set("AWS_ENDPOINT_URL_KMS"),
     }
 }
 
+/// What is said of key management services.
+pub(super) fn kms() -> kms::Surroundings {
+    kms::Surroundings { vault: vault(), clouds: clouds() }
+}
+
 /// What is said of Vault and `OpenBao`, whose own command line reads the same variables.
-pub(super) fn vault() -> kms::Surroundings {
+fn vault() -> kms::VaultVariables {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
     let either = |name: &str| set(&format!("VAULT_{name}")).or_else(|| set(&format!("BAO_{name}")));
-    kms::Surroundings {
+    kms::VaultVariables {
         address: either("ADDR"),
         token: either("TOKEN").map(Redacted::from),
         token_file: set("HOME").map(|home| PathBuf::from(home).join(".vault-token")),

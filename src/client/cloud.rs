@@ -17,6 +17,7 @@ pub mod azure;
 mod error;
 pub mod google;
 pub mod identity;
+pub mod kms;
 mod said;
 
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use zeroize::Zeroizing;
 
 pub use error::Error;
 
-use super::http::{Transport, body};
+use super::http::{Clients, Transport, body};
 use super::registry::Registry;
 use super::retry_after::retry_after;
 use crate::credential::Redacted;
@@ -45,7 +46,7 @@ const LARGEST_ANSWER: usize = 64 * 1024;
 /// The ways to a cloud.
 #[derive(Clone)]
 pub struct Web {
-    registry: Registry,
+    clients: Clients,
     registries: Arc<RegistryConfig>,
 }
 
@@ -81,21 +82,27 @@ impl Attempt {
 
 impl Web {
     /// With the clients of `registry`, and the proxies and authorities of `registries`.
+    #[expect(clippy::needless_pass_by_value, reason = "a registry is a handle, and callers make one for it")]
     pub fn new(registry: Registry, registries: Arc<RegistryConfig>) -> Self {
-        Self { registry, registries }
+        Self::of(registry.clients().clone(), registries)
+    }
+
+    /// The same with `clients`, for what is no registry.
+    pub fn of(clients: Clients, registries: Arc<RegistryConfig>) -> Self {
+        Self { clients, registries }
     }
 
     /// A client for a service of a cloud.
     fn to(&self, address: &Url) -> Result<Client, Error> {
         let transport = Transport::to(address.as_str(), &self.registries);
-        self.registry.clients().of(&transport).map_err(Error::Setup)
+        self.clients.of(&transport).map_err(Error::Setup)
     }
 
     /// A client for the part of a cloud that a registry itself answers.
     fn to_registry(&self, registry: &str) -> Result<Client, Error> {
         let trust = self.registries.table_for(registry).map(|table| table.trust.clone()).unwrap_or_default();
         let transport = Transport::new(&self.registries, trust);
-        self.registry.clients().of(&transport).map_err(Error::Setup)
+        self.clients.of(&transport).map_err(Error::Setup)
     }
 
     /// A client for what is on this machine, or answers for it; once it is known to be there.
@@ -104,7 +111,7 @@ impl Web {
         let port = address.port_or_known_default().unwrap_or(80);
         let connected = tokio::time::timeout(METADATA_CONNECT, tokio::net::TcpStream::connect((host, port)));
         match connected.await {
-            Ok(Ok(_)) => self.registry.clients().of(&Transport::default()).map_err(Error::Setup),
+            Ok(Ok(_)) => self.clients.of(&Transport::default()).map_err(Error::Setup),
             Ok(Err(error)) => Err(attempt.away(error)),
             Err(elapsed) => Err(attempt.away(elapsed)),
         }

@@ -3,7 +3,7 @@
 //!
 //! # Guarantees
 //!
-//! - Each request has the time-outs of every client of the process; an answer is read up to 256 KiB; no redirect is
+//! - Each request has the time-outs of every client of the process and goes through the circuit of its host; an answer is read up to 256 KiB; no redirect is
 //!   followed, so that a token goes to the configured server alone.
 //! - What the server says reaches errors cut, on one line, without the token or JWT that was sent.
 //! - No message that is signed leaves the process where its hash will do: all keys but Ed25519.
@@ -15,7 +15,7 @@
 mod error;
 mod wire;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 pub use error::{Error, Operation};
 
 use super::answer;
-use super::http::{Clients, Transport, admit, body};
+use super::http::{Circuits, Clients, Service, Transport, admit, body};
 use super::retry_after::retry_after;
 use crate::artifact::digest::Digest;
 use crate::credential::registry_config::RegistryConfig;
@@ -44,6 +44,7 @@ pub struct Vault {
     address: Url,
     namespace: Option<String>,
     client: Client,
+    circuits: Circuits,
 }
 
 /// A token, and how long it lives.
@@ -93,7 +94,7 @@ impl Vault {
             return Err(refused("it carries a password"));
         }
         let client = clients.of(&Transport::to(address, registries)).map_err(Error::Setup)?;
-        Ok(Self { address: url, namespace, client })
+        Ok(Self { address: url, namespace, client, circuits: clients.circuits().clone() })
     }
 
     /// A token for whoever `jwt` speaks of, in `role` of the method mounted at `path`: JWT or Kubernetes.
@@ -192,20 +193,27 @@ impl Vault {
         if let Some(namespace) = &self.namespace {
             request = request.header("X-Vault-Namespace", namespace);
         }
-        let away = |error: reqwest::Error| Error::Away {
-            server: self.server(),
-            source: Box::new(error.without_url()),
-        };
-        let response = request.send().await.map_err(away)?;
+        let entered = self.circuits.enter(Service::Kms, &self.origin(), Instant::now());
+        let passage = entered.map_err(|silent| self.away(silent))?;
+        let sent = passage.told(request.send().await);
+        let response = sent.map_err(|error| self.away(error.without_url()))?;
         let (status, wait) = (response.status(), retry_after(response.headers(), Timestamp::now()));
         let body = body(response, LARGEST_ANSWER).await;
-        let body = body.map_err(|error| Error::Away { server: self.server(), source: Box::new(error) })?;
+        let body = body.map_err(|error| self.away(error))?;
         if status == StatusCode::OK {
             return Ok(Zeroizing::new(body.to_vec()));
         }
         let said = secret.scrub(&wire::said(&body));
         let said = answer::shown(said.as_bytes(), &Credential::Anonymous);
         Err(error::of(status, &said, wait, self.server(), operation))
+    }
+
+    fn away(&self, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+        Error::Away { server: self.server(), origin: self.origin(), source: Box::new(source) }
+    }
+
+    fn origin(&self) -> String {
+        self.address.origin().ascii_serialization()
     }
 
     fn malformed(&self, operation: &Operation) -> Error {

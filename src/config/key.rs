@@ -153,7 +153,7 @@ pub(super) static SECTIONS: &[Section] = &[
     ] },
     Section { title: "Key management services", keys: &[
         Key::chains("signers.kms.kmsref", &Any(|c| &mut c.signers.kms.key),
-            "The key: `hashivault://KEY` or `openbao://KEY`; other services are not in this build."),
+            "The key: `hashivault://KEY`, `openbao://KEY`, `awskms://…`, `gcpkms://…`, `azurekms://…` or `pkcs11:…` (docs/signers.md)."),
         Key::chains("signers.kms.auth.address", &Any(|c| &mut c.signers.kms.address),
             "Address of Vault."),
         Key::chains("signers.kms.auth.token", &Any(|c| &mut c.signers.kms.token),

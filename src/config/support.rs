@@ -65,7 +65,8 @@ impl Config {
 }
 
 /// How keys of the key management services of this build are written.
-pub const KMS_SCHEMES: [&str; 2] = ["hashivault://", "openbao://"];
+pub const KMS_SCHEMES: [&str; 6] =
+    ["hashivault://", "openbao://", "awskms://", "gcpkms://", "azurekms://", "pkcs11:"];
 const FAILS: &str = "the artifacts that use it fail: choose another, or run a version that has it";
 const UNUSED: &str = "nothing reads it: remove it, or run a version that does";
 
@@ -122,7 +123,7 @@ mod tests {
         let expected = ("signers.kms.kmsref".to_owned(), Some("foo://key".to_owned()));
         assert_eq!(failing(&kms, ArtifactKind::Oci), [expected]);
         assert_eq!(failing(&kms, ArtifactKind::TaskRun), []);
-        for key in ["hashivault://key", "openbao://key"] {
+        for key in ["hashivault://key", "openbao://key", "awskms:///alias/key"] {
             assert_eq!(by(key).unsupported(), [], "{key}");
         }
     }

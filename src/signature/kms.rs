@@ -7,7 +7,9 @@
 //! - A signature leaves here only when it verifies with the public key that the service gave.
 //! - A service that is away fails runs for a moment without being asked anew by each of them, and is asked again after it.
 
+mod cloud;
 mod login;
+mod pkcs11;
 mod reference;
 mod session;
 mod vault;
@@ -19,14 +21,18 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
-pub use login::Surroundings;
+pub use login::VaultVariables;
 pub use reference::{Reference, ReferenceError};
-pub use vault::VaultKey;
+
+use cloud::CloudKey;
+use pkcs11::ModuleKey;
+use vault::VaultKey;
 
 use super::signatory::Signatory;
 use super::{Error, Signature, Signer};
+use crate::client::cloud::Web;
+use crate::client::cloud::kms::KeyVersion;
 use crate::client::http::Clients;
-use crate::client::vault::TransitKey;
 use crate::config;
 use crate::credential::registry_config::RegistryConfig;
 use crate::error::{Class, Diagnose};
@@ -39,16 +45,32 @@ const FRESH_FAILURE: Duration = Duration::from_secs(2);
 
 type Failure = Arc<dyn Diagnose + Send + Sync>;
 
+/// What the environment of the process says of key management services.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Of Vault; the ConfigMap comes first.
+    pub vault: VaultVariables,
+    /// Of clouds: who the process is there.
+    pub clouds: crate::credential::cloud::Surroundings,
+}
+
 /// A key of a key management service.
 pub struct Kms {
     reference: Reference,
-    key: VaultKey,
+    key: Key,
     known: Mutex<Known>,
+}
+
+/// Who keeps it.
+enum Key {
+    Vault(Box<VaultKey>),
+    Cloud(Box<CloudKey>),
+    Module(ModuleKey),
 }
 
 #[derive(Default)]
 struct Known {
-    key: Option<(Instant, Arc<TransitKey>)>,
+    key: Option<(Instant, Arc<KeyVersion>)>,
     failed: Option<(Instant, Failure)>,
 }
 
@@ -67,6 +89,24 @@ impl Diagnose for Unverified {
     }
 }
 
+impl Key {
+    async fn read(&self) -> Result<KeyVersion, Failure> {
+        match self {
+            Self::Vault(key) => key.read().await,
+            Self::Cloud(key) => key.read().await,
+            Self::Module(key) => key.read().await,
+        }
+    }
+
+    async fn sign(&self, version: &KeyVersion, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        match self {
+            Self::Vault(key) => key.sign(version, message).await,
+            Self::Cloud(key) => key.sign(version, message).await,
+            Self::Module(key) => key.sign(version, message).await,
+        }
+    }
+}
+
 impl Kms {
     /// As the configuration has it; nothing is asked of anybody yet.
     pub fn of(
@@ -78,8 +118,19 @@ impl Kms {
         let reference = settings.key.as_deref().ok_or_else(|| refused(failure(ReferenceError::Missing)))?;
         let reference: Reference =
             reference.parse().map_err(|error: ReferenceError| refused(failure(error)))?;
-        let key = VaultKey::of(&reference, settings, registries, clients, surroundings);
-        Ok(Self { reference, key: key.map_err(refused)?, known: Mutex::default() })
+        let key = match &reference {
+            Reference::Vault { key, .. } => {
+                let key = VaultKey::of(key, settings, registries, clients, &surroundings.vault);
+                Key::Vault(Box::new(key.map_err(refused)?))
+            }
+            Reference::Pkcs11(uri) => Key::Module(ModuleKey::of(uri).map_err(refused)?),
+            _ => {
+                let web = Web::of(clients.clone(), Arc::new(registries.clone()));
+                let key = CloudKey::of(&reference, web, &surroundings.clouds);
+                Key::Cloud(Box::new(key.map_err(refused)?))
+            }
+        };
+        Ok(Self { reference, key, known: Mutex::default() })
     }
 
     /// What signs one run.
@@ -93,7 +144,7 @@ impl Kms {
     }
 
     /// The current version of the key.
-    async fn current(&self) -> Result<Arc<TransitKey>, Failure> {
+    async fn current(&self) -> Result<Arc<KeyVersion>, Failure> {
         let mut known = self.known.lock().await;
         if let Some((_, key)) = known.key.as_ref().filter(|(since, _)| since.elapsed() < KEPT) {
             return Ok(Arc::clone(key));
@@ -107,7 +158,7 @@ impl Kms {
                 let key = Arc::new(key);
                 let changed = known.key.as_ref().is_none_or(|(_, before)| *before != key);
                 if changed {
-                    tracing::info!(key = %self.reference, version = key.version, id = key.public.id(), "signing key");
+                    tracing::info!(key = %self.reference, version = key.name, id = key.public.id(), "signing key");
                 }
                 *known = Known { key: Some((Instant::now(), Arc::clone(&key))), failed: None };
                 Ok(key)
@@ -128,11 +179,11 @@ impl Kms {
 /// What signs one run: with the version that was current when it began.
 struct OfRun {
     kms: Arc<Kms>,
-    key: OnceCell<Arc<TransitKey>>,
+    key: OnceCell<Arc<KeyVersion>>,
 }
 
 impl OfRun {
-    async fn key(&self) -> Result<&Arc<TransitKey>, Error> {
+    async fn key(&self) -> Result<&Arc<KeyVersion>, Error> {
         self.key.get_or_try_init(|| self.kms.current()).await.map_err(refused)
     }
 }
@@ -148,7 +199,7 @@ impl Signer for OfRun {
         let bytes = match self.kms.key.sign(key, message).await {
             Ok(bytes) => bytes,
             Err(error) => {
-                if error.label() == "kms_refused" {
+                if matches!(error.label(), "kms_refused" | "kms_bad_key" | "kms_no_key") {
                     self.kms.forget().await;
                 }
                 return Err(refused(error));

@@ -1,8 +1,10 @@
 //! A public key as verification needs it: algorithm, DER and the key id that envelopes name.
 //!
 //! The hash is SHA-256 for every elliptic curve and for RSA, whatever the curve's size: that is what
-//! `cosign verify --key` computes when it is given no further option (tried with cosign 3.1.3).
+//! `cosign verify --key` computes when it is given no further option (tried with cosign 3.1.3). Some key management
+//! services sign with the hash of a curve's own size alone; such signatures verify too.
 
+pub mod raw;
 mod spki;
 
 use std::fmt;
@@ -33,13 +35,18 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    fn verification(self) -> &'static dyn VerificationAlgorithm {
+    /// The usual one first.
+    fn verifications(self) -> &'static [&'static dyn VerificationAlgorithm] {
         match self {
-            Self::P256 => &algorithm::ECDSA_P256_SHA256_ASN1,
-            Self::P384 => &algorithm::ECDSA_P384_SHA256_ASN1,
-            Self::P521 => &algorithm::ECDSA_P521_SHA256_ASN1,
-            Self::Ed25519 => &algorithm::ED25519,
-            Self::Rsa => &algorithm::RSA_PKCS1_2048_8192_SHA256,
+            Self::P256 => &[&algorithm::ECDSA_P256_SHA256_ASN1],
+            Self::P384 => &[&algorithm::ECDSA_P384_SHA256_ASN1, &algorithm::ECDSA_P384_SHA384_ASN1],
+            Self::P521 => &[&algorithm::ECDSA_P521_SHA256_ASN1, &algorithm::ECDSA_P521_SHA512_ASN1],
+            Self::Ed25519 => &[&algorithm::ED25519],
+            Self::Rsa => &[
+                &algorithm::RSA_PKCS1_2048_8192_SHA256,
+                &algorithm::RSA_PKCS1_2048_8192_SHA384,
+                &algorithm::RSA_PKCS1_2048_8192_SHA512,
+            ],
         }
     }
 }
@@ -119,9 +126,10 @@ impl PublicKey {
 
     /// Whether `signature` over `message` was made with this key.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(self.0.algorithm.verification(), &self.0.raw)
-            .verify(message, signature)
-            .is_ok()
+        let by = |one: &&'static dyn VerificationAlgorithm| {
+            UnparsedPublicKey::new(*one, &self.0.raw).verify(message, signature).is_ok()
+        };
+        self.0.algorithm.verifications().iter().any(by)
     }
 
     /// As a PEM file, for `cosign verify --key`.

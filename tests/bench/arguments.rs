@@ -32,7 +32,7 @@ pub struct Arguments {
     /// How many signed runs are in the cluster for the rows that say so.
     #[arg(long, value_name = "NUMBER")]
     signed: Option<usize>,
-    /// Measures only these situations, Hallmark alone but for the keyless ones; may be given more than once.
+    /// Measures only these situations, Hallmark alone but for the keyless ones and Vault; may be given more than once.
     #[arg(long, value_name = "NAME")]
     pub row: Vec<Situation>,
     /// How often each program is measured.
@@ -67,12 +67,14 @@ pub enum Situation {
     Keyless,
     /// The same with a log: Rekor v1 beside Chains; Rekor v2 with timestamps.
     KeylessLogged,
+    /// A key in a real Vault, beside Chains.
+    Vault,
 }
 
 impl Situation {
     /// Whether Chains is measured too.
     pub fn is_compared(self) -> bool {
-        matches!(self, Self::Keyless | Self::KeylessLogged)
+        matches!(self, Self::Keyless | Self::KeylessLogged | Self::Vault)
     }
 }
 

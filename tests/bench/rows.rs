@@ -12,6 +12,7 @@ mod replicas;
 mod silent;
 mod soak;
 mod stream;
+mod vault;
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub async fn measure(bench: &mut Bench<'_>, program: &Program, situation: Situat
         Situation::Crowd => crowd::measure(bench, program).await,
         Situation::Credentials => credentials::measure(bench, program).await,
         Situation::Helper => helper::measure(bench, program).await,
-        Situation::Keyless | Situation::KeylessLogged => unreachable!("they are compared"),
+        Situation::Keyless | Situation::KeylessLogged | Situation::Vault => unreachable!("they are compared"),
     }
 }
 
@@ -40,6 +41,7 @@ pub async fn measure(bench: &mut Bench<'_>, program: &Program, situation: Situat
 pub async fn compare(bench: &mut Bench<'_>, programs: &[Program], situation: Situation, rounds: usize) {
     match situation {
         Situation::Keyless => keyless::alone(bench, programs, rounds).await,
+        Situation::Vault => vault::measure(bench, programs, rounds).await,
         _ => keyless::logged(bench, programs, rounds).await,
     }
 }

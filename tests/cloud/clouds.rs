@@ -1,5 +1,6 @@
 //! The clouds of `server.py`, and the identity that is tried on them.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -95,11 +96,16 @@ impl Clouds {
 
     /// A registry configuration that leads every name with TLS to these servers.
     pub fn registries(&self) -> PathBuf {
+        self.trusted_for(&["."])
+    }
+
+    /// The same for servers with these names alone: those of the operator's own choice are judged by tables of their names.
+    pub fn trusted_for(&self, names: &[&str]) -> PathBuf {
         let authority = std::fs::read_to_string(self.folder.path().join("ca.crt")).unwrap();
-        let text = format!(
-            "[extra-env]\nHTTPS_PROXY = \"http://127.0.0.1:{}\"\n[registries.\".\"]\nca-certs = '''\n{authority}'''\n",
-            self.proxy
-        );
+        let mut text = format!("[extra-env]\nHTTPS_PROXY = \"http://127.0.0.1:{}\"\n", self.proxy);
+        for name in names {
+            let _ = write!(text, "[registries.\"{name}\"]\nca-certs = '''\n{authority}'''\n");
+        }
         self.file("registries.toml", &text)
     }
 

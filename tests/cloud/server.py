@@ -3,7 +3,8 @@
 Prints one line of JSON with the addresses, and ends when its standard input does. Services:
 
   http     AWS (STS, ECR, containers, instance metadata), Google and Azure by path, and /_control, /_log
-  proxy    CONNECT to any name, which leads to the TLS port: registries, and the token exchange of ACR
+  proxy    CONNECT to any name, which leads to the TLS port: registries, the token exchange of ACR, and the key management
+           services of kms.py
 
 Control (POST /_control, merged): "ttl" seconds, "fail": {step: [status, body, {header: value}]}, "tamper": where one byte
 of each request is changed before it is judged: "body", "header:NAME", "query"; "issuer": the key (JWK) of whoever issues
@@ -15,6 +16,7 @@ import base64, datetime, http.server, json, os, re, socket, ssl, sys, threading,
 import urllib.parse as up
 
 import jwt
+import kms
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -260,9 +262,9 @@ def entra(status, code, message):
     return Refused(status, json.dumps({"error": code, "error_description": f"{message}\r\nTrace ID: 0", "error_codes": [int(message[6:message.index(":")])]}))
 
 
-def entra_token(request, whose, text=False):
-    request.note(whose=whose)
-    claims = {"aud": "https://containerregistry.azure.net", "sub": whose, "tid": TENANT, "exp": int(expiry()), "canary": "canary"}
+def entra_token(request, whose, audience, text=False):
+    request.note(whose=whose, audience=audience)
+    claims = {"aud": audience, "sub": whose, "tid": TENANT, "exp": int(expiry()), "canary": "canary"}
     answer = {"token_type": "Bearer", "expires_in": str(STATE["ttl"]) if text else STATE["ttl"], "access_token": jwt.encode(claims, SERVICE_KEY, "RS256")}
     return json.dumps(answer), "application/json"
 
@@ -274,7 +276,7 @@ def azure(request):
         raise entra(400, "invalid_request", f"AADSTS90002: Tenant '{tenant}' not found.")
     if form.get("client_id") != CLIENT:
         raise entra(400, "unauthorized_client", f"AADSTS700016: Application with identifier '{form.get('client_id')}' was not found in the directory 'Contoso'.")
-    if form.get("grant_type") != "client_credentials" or form.get("scope") != "https://containerregistry.azure.net/.default" \
+    if form.get("grant_type") != "client_credentials" or form.get("scope", "").removesuffix("/.default") not in AUDIENCES \
             or form.get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer":
         raise entra(400, "invalid_request", "AADSTS900144: The request body is malformed.")
     try:
@@ -284,22 +286,23 @@ def azure(request):
         raise entra(401, "invalid_client", "AADSTS700024: Client assertion is not within its valid time range, or its signature is not valid.")
     if claims["sub"] not in SUBJECTS | set(STATE.get("subjects", [])):
         raise entra(401, "invalid_client", f"AADSTS70021: No matching federated identity record found for presented assertion subject '{claims['sub']}'.")
-    return entra_token(request, claims["sub"])
+    return entra_token(request, claims["sub"], form["scope"].removesuffix("/.default"))
 
 
 def azure_machine(request):
     query = dict(up.parse_qsl(up.urlsplit(request.target).query))
-    if request.headers.get("metadata") != "true" or query.get("api-version") != "2018-02-01" or query.get("resource") != "https://containerregistry.azure.net":
+    if request.headers.get("metadata") != "true" or query.get("api-version") != "2018-02-01" or query.get("resource") not in AUDIENCES:
         raise Refused(400, json.dumps({"error": "bad_request_102", "error_description": "Required metadata header not specified"}))
     if query.get("client_id") not in (None, CLIENT):
         raise Refused(400, json.dumps({"error": "invalid_request", "error_description": "Identity not found"}))
-    return entra_token(request, "machine", text=True)
+    return entra_token(request, "machine", query["resource"], text=True)
 
 
+AUDIENCES = {"https://containerregistry.azure.net", "https://vault.azure.net"}
 SUBJECTS = {"system:serviceaccount:tekton-chains:tekton-chains-controller"}
 PASSWORDS, FEDERATED = set(), set()
 SERVICES = [("entra", r"/azure/.*/oauth2/v2.0/token", azure), ("azure-machine", r"/metadata/identity/oauth2/token", azure_machine),
-            ("google", r"/google/.*|/computeMetadata/.*/token", google), ("sts", r"/sts/", sts), ("ecr", r"/ecr/", ecr), ("container", r"/container", container), ("instance", r"/latest/.*", instance)]
+            ("google", r"/google/.*|/computeMetadata/.*/token", google), ("sts", r"/sts/", sts), ("ecr", r"/ecr/", ecr), ("aws-kms", r"/kms/", lambda request: KMS[0][2](request)), ("container", r"/container", container), ("instance", r"/latest/.*", instance)]
 
 
 # --- The servers
@@ -335,7 +338,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         where = STATE["tamper"]
         if where == "body":
             self.body = flip(self.body)
-        elif where and where.startswith("header:"):
+        elif where and where.startswith("header:") and where[7:] in self.headers:
             self.headers[where[7:]] = flip(self.headers[where[7:]])
         elif where == "query":
             self.target += "?x"
@@ -443,7 +446,8 @@ def any_registry(request):
 
 
 ACR_KEY = rsa.generate_private_key(65537, 2048)
-REGISTRY = [("registry", r"/v2/.*", any_registry), ("acr-exchange", r"/oauth2/exchange", acr_exchange), ("acr-token", r"/oauth2/token", acr_access)]
+KMS = kms.services(sys.modules[__name__])
+REGISTRY = KMS + [("registry", r"/v2/.*", any_registry), ("acr-exchange", r"/oauth2/exchange", acr_exchange), ("acr-token", r"/oauth2/token", acr_access)]
 
 
 def certificates(folder):
@@ -457,7 +461,8 @@ def certificates(folder):
         made = made.not_valid_after(now + datetime.timedelta(days=1)).add_extension(extension, critical)
         return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    names = ["*.dkr.ecr.us-east-1.amazonaws.com", "public.ecr.aws", "*.pkg.dev", "gcr.io", "*.azurecr.io"]
+    names = ["*.dkr.ecr.us-east-1.amazonaws.com", "public.ecr.aws", "*.pkg.dev", "gcr.io", "*.azurecr.io",
+             "kms.us-east-1.amazonaws.com", "cloudkms.googleapis.com", "*.vault.azure.net"]
     own = ec.generate_private_key(ec.SECP256R1())
     private = own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     for file, content in [("ca.crt", issue(key, x509.BasicConstraints(True, None), True)),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::support::{Cluster, Finished, Hallmark, Issuer, Spire, Vault};
 
@@ -33,15 +33,6 @@ async fn public(vault: &Vault, settings: &[(&str, &str)], environment: &[(&str, 
     Hallmark::run(&["keys", "public", "--config", file.to_str().unwrap()], environment).await
 }
 
-/// The key, as Vault itself shows it.
-async fn shown(vault: &Vault) -> String {
-    let client = crate::support::http_client(None);
-    let url = format!("{}/v1/transit/keys/{KEY}", vault.url);
-    let answer = client.get(url).header("X-Vault-Token", &vault.root).send().await.unwrap();
-    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-    answer["data"]["keys"]["1"]["public_key"].as_str().unwrap().trim().to_owned()
-}
-
 fn write(folder: &Path, name: &str, content: &str) -> String {
     let file = folder.join(name);
     std::fs::write(&file, content).unwrap();
@@ -53,7 +44,7 @@ async fn a_token_is_taken_from_a_file_the_config_map_or_the_environment() {
     let vault = prepared().await;
     let (folder, token) = (tempfile::tempdir().unwrap(), vault.token(KEY, "1h").await);
     let file = write(folder.path(), "token", &format!("{token}\n"));
-    let key = shown(&vault).await;
+    let key = vault.public_key(KEY).await;
     for (settings, environment) in [
         (vec![("token-path", file.as_str())], vec![]),
         (vec![("token", token.as_str())], vec![]),
@@ -83,7 +74,7 @@ async fn a_service_account_logs_in_by_jwt_and_by_kubernetes() {
     let folder = tempfile::tempdir().unwrap();
     let token = cluster.token_for(&namespace, "default", "vault").await;
     let file = write(folder.path(), "jwt", &token);
-    let key = shown(&vault).await;
+    let key = vault.public_key(KEY).await;
     let by_jwt = [("oidc.role", "chains"), ("oidc.token-path", file.as_str())];
     assert_eq!(public(&vault, &by_jwt, &[]).await.succeeded().stdout.trim(), key);
 
@@ -137,5 +128,5 @@ async fn a_spiffe_identity_logs_in_and_beats_a_token() {
         ("oidc.role", "chains"),
         ("token", "of no use"),
     ];
-    assert_eq!(public(&vault, &settings, &[]).await.succeeded().stdout.trim(), shown(&vault).await);
+    assert_eq!(public(&vault, &settings, &[]).await.succeeded().stdout.trim(), vault.public_key(KEY).await);
 }

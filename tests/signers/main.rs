@@ -1,4 +1,4 @@
-//! Keys that stay elsewhere, on a real Vault, with cosign as the judge; and the opinion of sigstore-go on what was signed
+//! Keys that stay elsewhere, on a real Vault and on servers that judge as clouds do, with cosign as the judge; and the opinion of sigstore-go on what was signed
 //! (`hack/test signers`).
 
 #![allow(
@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     clippy::print_stdout,
     dead_code,
     missing_docs,
@@ -15,7 +16,11 @@
 
 #[path = "../core/agent.rs"]
 mod agent;
+#[path = "../cloud/clouds.rs"]
+mod clouds;
+mod clouds_kms;
 mod login;
+mod pkcs11;
 #[path = "../core/release.rs"]
 mod release;
 mod second_opinion;

@@ -3,6 +3,8 @@
 //!
 //! What only the cluster can name is not looked for from outside.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use url::{Host, Url};
 
@@ -60,7 +62,8 @@ impl<'a> Servers<'a> {
         self.trust(findings).await;
     }
 
-    /// The agent's own token or JWT logs in there, so only its pod can tell.
+    /// The agent's own token, JWT or identity in a cloud opens it, so only its pod can tell. It signs something that is no
+    /// payload, since whoever may read a key need not be one who may sign with it.
     async fn kms(&self, findings: &mut Findings) {
         let key = self.config.signers.kms.key.as_deref().unwrap_or("signers.kms.kmsref");
         if !self.visit.inside {
@@ -68,14 +71,13 @@ impl<'a> Servers<'a> {
             return findings
                 .add(Finding::unchecked("kms", found).remedy("run doctor in the controller's pod"));
         }
-        let (settings, vault) = (&self.config.signers.kms, environment::vault());
-        let kms = Kms::of(settings, self.registries, &self.clients, &vault);
-        let public = match &kms {
-            Ok(kms) => kms.public_key().await,
-            Err(error) => return findings.add(Finding::of("kms", error)),
+        let (settings, around) = (&self.config.signers.kms, environment::kms());
+        let signed = match Kms::of(settings, self.registries, &self.clients, &around).map(Arc::new) {
+            Ok(kms) => kms.of_run().sign(b"hallmark doctor").await,
+            Err(error) => Err(error),
         };
-        findings.add(match public {
-            Ok(public) => Finding::ok("kms", format!("{key} is {public:?}")),
+        findings.add(match signed {
+            Ok(signature) => Finding::ok("kms", format!("{key} is {:?}, and signs", signature.key)),
             Err(error) => Finding::of("kms", &error),
         });
     }
@@ -154,7 +156,7 @@ impl<'a> Servers<'a> {
             Ok(found) => found,
             Err(error) => return findings.add(Finding::of("trust root", &error)),
         };
-        let vault = environment::vault();
+        let vault = environment::kms();
         let around = (environment::identities(None), &vault);
         match Services::of(self.config, self.registries, &self.clients, around, &found) {
             Ok(services) => {

@@ -24,14 +24,16 @@ use crate::signature::public_key::PublicKey;
   hallmark keys public --secret tekton-chains/signing-secrets > cosign.pub
   hallmark keys public --key keys/cosign.key
   hallmark keys public --key hashivault://hallmark
+  hallmark keys public --key awskms:///alias/hallmark
 
 The keys come as PEM, the main one first: during a rotation there are two. A key of Vault or OpenBao is reached by
-VAULT_ADDR and VAULT_TOKEN, or as the signers.kms keys of --config say.
+VAULT_ADDR and VAULT_TOKEN, or as the signers.kms keys of --config say; a key of AWS, Google or Azure by the identity that
+this process has there.
 
 Exit codes: 0 printed; 1 there is no key, or it cannot be read; 2 usage; 4 the server that has it cannot be reached.")]
 pub struct Arguments {
-    /// A PEM or cosign.key file, a directory with the files of the Secret, or a key of Vault or
-    /// `OpenBao`: `hashivault://NAME`.
+    /// A PEM or cosign.key file, a directory with the files of the Secret, or a key of a key management service:
+    /// `hashivault://NAME`, `awskms://…`, `gcpkms://…`, `azurekms://…`.
     #[arg(long, value_name = "FILE|URI", required_unless_present_any = ["secret", "config"])]
     key: Option<PathBuf>,
 
@@ -103,13 +105,13 @@ async fn of_service(
 ///
 /// # Errors
 ///
-/// It is none of Vault or `OpenBao`, or the service cannot be reached or refuses; what is wrong has been printed.
+/// It is none of a service that is known, or the service cannot be reached or refuses; what is wrong has been printed.
 pub(in crate::cli) async fn public_key(
     settings: &config::Kms,
     registries: &RegistryOptions,
 ) -> Result<PublicKey, Exit> {
     let registries = registries.read().map_err(|error| fail(&error))?;
-    let kms = Kms::of(settings, &registries, &Clients::default(), &environment::vault());
+    let kms = Kms::of(settings, &registries, &Clients::default(), &environment::kms());
     kms.map_err(|error| fail(&error))?.public_key().await.map_err(|error| fail(&error))
 }
 

@@ -166,7 +166,7 @@ fn what_this_build_cannot_sign_is_shown_all_the_same() {
     let mut files = Files::default();
     let run = files.with(&built("one", "r.io/app"));
     let config =
-        files.with(&config(&json!({"artifacts.taskrun.signer": "kms", "signers.kms.kmsref": "gcpkms://k"})));
+        files.with(&config(&json!({"artifacts.taskrun.signer": "kms", "signers.kms.kmsref": "foo://k"})));
     assert_eq!(reported(&["-f", &run, "--config", &config])["payloads"].as_array().unwrap().len(), 2);
 }
 

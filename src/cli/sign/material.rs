@@ -26,7 +26,8 @@ use crate::signature::{Error, Signers as Named};
 #[derive(Debug, Args)]
 pub(super) struct MaterialOptions {
     /// The signing key: an unencrypted PKCS#8 PEM, a cosign.key, a directory with the files of the Secret
-    /// `signing-secrets`, or a key of Vault or OpenBao: `hashivault://NAME`.
+    /// `signing-secrets`, or a key of a key management service: `hashivault://NAME`, `awskms://…`, `gcpkms://…`,
+    /// `azurekms://…`.
     #[arg(long, value_name = "FILE|URI")]
     key: Option<PathBuf>,
 
@@ -171,13 +172,13 @@ async fn services(config: &Config, registries: &RegistryConfig) -> Result<Servic
     let clients = Clients::default();
     let mut sources = Sources::new(environment::trust_cache());
     let found = sources.current(config, registries, &clients, Timestamp::now()).await?;
-    let vault = environment::vault();
+    let vault = environment::kms();
     Services::of(config, registries, &clients, (environment::identities(None), &vault), &found)
 }
 
 /// The URI, where `--key` names a key of a service and no file.
 pub(in crate::cli) fn of_a_service(key: &Path) -> Option<&str> {
-    key.to_str().filter(|key| key.contains("://"))
+    key.to_str().filter(|key| key.contains("://") || key.starts_with("pkcs11:"))
 }
 
 /// A single file is taken as the Secret's file of its kind, told by its content.

@@ -25,7 +25,8 @@ pub(in crate::cli) const COMMAND_LINE: &str = "command line";
 #[derive(Debug, Clone, Default, Args)]
 #[command(group = ArgGroup::new("signer").multiple(true))]
 pub(in crate::cli) struct SignerOptions {
-    /// A public key in PEM, or a key of Vault or `OpenBao`: `hashivault://NAME`, reached by `VAULT_ADDR` and `VAULT_TOKEN`.
+    /// A public key in PEM, or a key of a key management service: `hashivault://NAME`, reached by `VAULT_ADDR` and
+    /// `VAULT_TOKEN`; `awskms://…`, `gcpkms://…` or `azurekms://…`, in the name that this process has in that cloud.
     #[arg(long, value_name = "FILE|URI", group = "signer", conflicts_with_all = ["certificate_identity", "certificate_identity_regexp"])]
     key: Option<PathBuf>,
 

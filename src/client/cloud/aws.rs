@@ -129,7 +129,7 @@ impl Ecr {
 }
 
 /// A signed POST.
-fn signed(
+pub(super) fn signed(
     web: &Web,
     endpoint: &Url,
     scope: Scope<'_>,

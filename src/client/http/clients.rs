@@ -18,9 +18,12 @@ const TOTAL: Duration = Duration::from_mins(1);
 /// More clients than this are not kept; one that is missed is built again.
 const CAPACITY: usize = 128;
 
-/// One client for each transport.
+/// One client for each transport; cheap to clone, and clones share them.
+#[derive(Clone, Default)]
+pub struct Clients(Arc<Shared>);
+
 #[derive(Default)]
-pub struct Clients {
+struct Shared {
     built: Mutex<HashMap<Transport, Client>>,
     circuits: Circuits,
     /// The authorities of the machine are read once, not once for each transport.
@@ -41,12 +44,12 @@ pub enum SetupError {
 impl Clients {
     /// Which hosts are away.
     pub fn circuits(&self) -> &Circuits {
-        &self.circuits
+        &self.0.circuits
     }
 
     /// The client for `transport`.
     pub fn of(&self, transport: &Transport) -> Result<Client, SetupError> {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut built = self.0.built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = built.get(transport) {
             return Ok(client.clone());
         }
@@ -80,11 +83,11 @@ impl Clients {
     }
 
     fn system(&self) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
-        if let Some(verifier) = self.system.get() {
+        if let Some(verifier) = self.0.system.get() {
             return Ok(Arc::clone(verifier));
         }
         let verifier = tls::system()?;
-        Ok(Arc::clone(self.system.get_or_init(|| verifier)))
+        Ok(Arc::clone(self.0.system.get_or_init(|| verifier)))
     }
 }
 
@@ -105,8 +108,8 @@ mod tests {
         for number in 0..CAPACITY + 3 {
             clients.of(&with_bypass(&format!("host-{number}"))).unwrap();
         }
-        assert_eq!(clients.built.lock().unwrap().len(), CAPACITY);
+        assert_eq!(clients.0.built.lock().unwrap().len(), CAPACITY);
         clients.of(&with_bypass(&format!("host-{}", CAPACITY + 2))).unwrap();
-        assert_eq!(clients.built.lock().unwrap().len(), CAPACITY);
+        assert_eq!(clients.0.built.lock().unwrap().len(), CAPACITY);
     }
 }

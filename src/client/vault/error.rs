@@ -58,6 +58,8 @@ pub enum Error {
     Away {
         /// Where.
         server: String,
+        /// The same as runs wait for it.
+        origin: String,
         /// What the connection said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -253,7 +255,9 @@ impl Diagnose for Error {
         })
     }
 
-    // No `host_away`: what probes hosts that are away asks them as registries.
+    fn host_away(&self) -> Option<&str> {
+        if let Self::Away { origin, .. } = self { Some(origin) } else { None }
+    }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {

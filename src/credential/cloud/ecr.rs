@@ -52,6 +52,8 @@ pub struct Variables {
     pub endpoint_ecr_public: Option<String>,
     /// `AWS_ENDPOINT_URL_STS`.
     pub endpoint_sts: Option<String>,
+    /// `AWS_ENDPOINT_URL_KMS`.
+    pub endpoint_kms: Option<String>,
 }
 
 /// The identity.
@@ -208,6 +210,24 @@ impl Ecr {
     fn session(&self) -> String {
         self.variables.role_session_name.clone().unwrap_or_else(|| "hallmark".to_owned())
     }
+}
+
+/// The keys of the process in AWS, for `what`, which is no registry; `region` is whose STS is asked, unless the process
+/// is told another.
+pub async fn keys(variables: &Variables, web: &Web, what: &str, region: &str) -> Result<Keys, Failure> {
+    let process = Ecr::new(variables.clone(), web.clone(), None);
+    process.own_keys(what, region).await.map(|known| known.keys)
+}
+
+/// Where KMS of `region` is, unless the process is told another.
+pub fn kms(variables: &Variables, region: &str) -> Result<Url, Failure> {
+    const VARIABLE: &str = "AWS_ENDPOINT_URL_KMS";
+    if !host::is_label(region) {
+        return Err(Failure::Unusable { variable: "AWS_REGION", wrong: "it is no name of a region" });
+    }
+    let usual = format!("https://kms.{region}.{}", aws_domain(region));
+    let own = variables.endpoint_kms.as_deref().or(variables.endpoint.as_deref());
+    address(VARIABLE, own.unwrap_or(&usual))
 }
 
 const PUBLIC_REGION: &str = "us-east-1";

@@ -24,7 +24,7 @@ const LARGEST_FILE: u64 = 64 * 1024;
 
 /// What the environment says of Vault; the ConfigMap comes first.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct VaultVariables {
     /// `VAULT_ADDR` or `BAO_ADDR`.
     pub address: Option<String>,
     /// `VAULT_TOKEN` or `BAO_TOKEN`.
@@ -114,7 +114,7 @@ const JWT_KEY: &str = "signers.kms.auth.oidc.token-path";
 
 impl Login {
     /// A SPIFFE identity beats a token, and a token beats a JWT, as in Chains; the environment comes last.
-    pub(super) fn of(settings: &config::Kms, surroundings: &Surroundings) -> Result<Self, NoLogin> {
+    pub(super) fn of(settings: &config::Kms, surroundings: &VaultVariables) -> Result<Self, NoLogin> {
         let path = || settings.oidc_path.clone().unwrap_or_else(|| USUAL_PATH.to_owned());
         if let Some(socket) = &settings.spire_socket {
             let missing = |key| move || NoLogin::Incomplete(key);
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Secret};
 
-    fn login(change: impl Fn(&mut config::Kms), surroundings: &Surroundings) -> String {
+    fn login(change: impl Fn(&mut config::Kms), surroundings: &VaultVariables) -> String {
         let mut settings = Config::default().signers.kms;
         change(&mut settings);
         match Login::of(&settings, surroundings) {
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_spiffe_identity_beats_tokens_and_those_beat_a_jwt_and_that_beats_the_environment() {
-        let around = Surroundings { token: Some("around".into()), ..Surroundings::default() };
+        let around = VaultVariables { token: Some("around".into()), ..VaultVariables::default() };
         let role = |kms: &mut config::Kms| kms.oidc_role = Some("r".into());
         assert_eq!(login(|_| (), &around), "token around");
         let own = "/var/run/secrets/kubernetes.io/serviceaccount/token";
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let none = Surroundings::default();
+        let none = VaultVariables::default();
         assert!(login(|_| (), &none).contains("signers.kms.auth.oidc.role"));
         let socket = |kms: &mut config::Kms| kms.spire_socket = Some("unix:///s".into());
         assert!(login(socket, &none).starts_with("signers.kms.auth.spire.audience is not set"));

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::login::{Login, Surroundings};
+use super::login::{Login, VaultVariables};
 use super::{Failure, failure};
 use crate::client::vault::{Lease, Vault};
 use crate::config;
@@ -57,7 +57,7 @@ struct State {
 
 impl Session {
     /// As the settings have it, nobody logged in yet.
-    pub(super) fn of(settings: &config::Kms, surroundings: &Surroundings) -> Result<Self, Failure> {
+    pub(super) fn of(settings: &config::Kms, surroundings: &VaultVariables) -> Result<Self, Failure> {
         let login = Login::of(settings, surroundings).map_err(failure)?;
         Ok(Self { login, state: Mutex::default() })
     }

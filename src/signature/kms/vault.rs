@@ -3,9 +3,10 @@
 //! Guarantees: a token that ended before its time, or was revoked, costs one more login and no signature; one that is
 //! refused right after it was got is refused for good, so that a missing permission does not become a stream of logins.
 
-use super::login::Surroundings;
+use super::login::VaultVariables;
 use super::session::{Held, Session};
-use super::{Failure, Reference, failure};
+use super::{Failure, KeyVersion, failure};
+use crate::client::cloud::kms::{Hash, Scheme};
 use crate::client::http::Clients;
 use crate::client::vault::{Error, KeyName, TransitKey, Vault};
 use crate::config;
@@ -14,8 +15,11 @@ use crate::credential::registry_config::RegistryConfig;
 /// Where the engine is mounted when nobody says.
 const USUAL_MOUNT: &str = "transit";
 
+/// All keys but Ed25519, which hashes by itself.
+const SCHEME: Scheme = Scheme { name: "sha2-256", hash: Hash::Sha256 };
+
 /// One key, and the session in which it is used.
-pub struct VaultKey {
+pub(super) struct VaultKey {
     vault: Vault,
     name: KeyName,
     session: Session,
@@ -23,11 +27,11 @@ pub struct VaultKey {
 
 impl VaultKey {
     pub(super) fn of(
-        reference: &Reference,
+        key: &str,
         settings: &config::Kms,
         registries: &RegistryConfig,
         clients: &Clients,
-        surroundings: &Surroundings,
+        surroundings: &VaultVariables,
     ) -> Result<Self, Failure> {
         let address = settings.address.as_deref().or(surroundings.address.as_deref());
         let address = address.ok_or_else(|| failure(Error::Address { reason: "there is none" }))?;
@@ -37,22 +41,26 @@ impl VaultKey {
             tracing::warn!("tokens go to Vault at {} over plain HTTP: give it TLS", vault.server());
         }
         let mount = surroundings.mount.clone().unwrap_or_else(|| USUAL_MOUNT.to_owned());
-        let name = KeyName { mount, name: reference.key().to_owned() };
+        let name = KeyName { mount, name: key.to_owned() };
         Ok(Self { vault, name, session: Session::of(settings, surroundings)? })
     }
 
     /// The newest version of the key.
-    pub(super) async fn read(&self) -> Result<TransitKey, Failure> {
+    pub(super) async fn read(&self) -> Result<KeyVersion, Failure> {
         let held = self.session.token(&self.vault).await?;
         let mut answer = self.vault.key(&held.token, &self.name).await;
         if let Some(held) = self.anew(&held, answer.as_ref().err()).await? {
             answer = self.vault.key(&held.token, &self.name).await;
         }
-        answer.map_err(failure)
+        let TransitKey { version, public } = answer.map_err(failure)?;
+        Ok(KeyVersion { name: version.to_string(), public, scheme: SCHEME })
     }
 
     /// A signature over `message` by this version of the key.
-    pub(super) async fn sign(&self, key: &TransitKey, message: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn sign(&self, key: &KeyVersion, message: &[u8]) -> Result<Vec<u8>, Failure> {
+        // A number, since `read` wrote it.
+        let version = key.name.parse().unwrap_or_default();
+        let key = &TransitKey { version, public: key.public.clone() };
         let held = self.session.token(&self.vault).await?;
         let mut answer = self.vault.sign(&held.token, &self.name, key, message).await;
         if let Some(held) = self.anew(&held, answer.as_ref().err()).await? {

@@ -20,7 +20,7 @@ use crate::program::{Key, Program};
 use crate::support::{Cosign, Fulcio, Identity, RekorTiles, RekorV1, TimestampServer};
 use crate::world::World;
 
-const NAMESPACE: &str = "tekton-chains";
+pub(super) const NAMESPACE: &str = "tekton-chains";
 
 /// One way of signing: settings of `chains-config`, the servers that it asks, and its rows.
 struct Way<'a> {
@@ -203,14 +203,14 @@ impl Way<'_> {
     }
 }
 
-async fn configure(world: &World, settings: &BTreeMap<&str, Value>) {
+pub(super) async fn configure(world: &World, settings: &BTreeMap<&str, Value>) {
     let maps = Api::<ConfigMap>::namespaced(world.cluster.client().await, NAMESPACE);
     let patch = Patch::Merge(json!({ "data": settings }));
     maps.patch("chains-config", &PatchParams::default(), &patch).await.unwrap();
 }
 
 /// Requests about objects of the namespace; lists and watches are not of any one run.
-fn asked_of_api(world: &World, program: &Program, namespace: &str) -> f64 {
+pub(super) fn asked_of_api(world: &World, program: &Program, namespace: &str) -> f64 {
     let user = program.user();
     let asked = world.cluster.audited(|event| {
         event.user.username == user

@@ -24,7 +24,7 @@ pub struct Keys {
 
 impl Keys {
     /// What must not be shown.
-    pub(super) fn secrets(&self) -> Vec<&Redacted> {
+    pub(in crate::client::cloud) fn secrets(&self) -> Vec<&Redacted> {
         [Some(&self.secret), self.token.as_ref()].into_iter().flatten().collect()
     }
 
