@@ -170,6 +170,7 @@ fn observer(metrics: Arc<Metrics>) -> Observer {
             Service::Fulcio => "fulcio",
             Service::Log => "log",
             Service::Timestamp => "timestamp",
+            Service::Store => "store",
         };
         metrics.work.asked(service, host, took);
     })

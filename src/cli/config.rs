@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::manifests::Manifests;
 use super::{Exit, environment, refuse};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Finding, Problem};
 use crate::credential::files::registry_config;
 use crate::credential::registry_config::Severity;
 
@@ -92,6 +92,11 @@ fn check_registries(file: &Path) -> Exit {
     }
 }
 
+/// What a good setting that does not do is called.
+pub(super) fn cannot_be_used(finding: &Finding) -> &'static str {
+    if finding.problem == Problem::NotInThisBuild { "not in this build" } else { "cannot be used" }
+}
+
 fn check(manifests: &Manifests) -> Exit {
     let Some(data) = manifests.config_map() else {
         eprintln!("hallmark: there is no ConfigMap in the file");
@@ -104,7 +109,7 @@ fn check(manifests: &Manifests) -> Exit {
     match parsed.config {
         Ok(config) => {
             for finding in config.unsupported() {
-                println!("not in this build: {finding}");
+                println!("{}: {finding}", cannot_be_used(&finding));
             }
             println!("ok: {} keys", data.len());
             Exit::Ok

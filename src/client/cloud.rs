@@ -17,7 +17,7 @@ pub mod azure;
 mod error;
 pub mod google;
 pub mod identity;
-mod said;
+pub(super) mod said;
 
 use std::sync::Arc;
 use std::time::Duration;

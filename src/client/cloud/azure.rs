@@ -36,11 +36,12 @@ pub struct Application {
 }
 
 impl Application {
-    /// A token for registries, in exchange for `assertion`, a token of somebody whom the application trusts.
+    /// A token for `resource`, in exchange for `assertion`, a token of somebody whom the application trusts.
     pub async fn token(
         &self,
         web: &Web,
         authority: &Url,
+        resource: &str,
         assertion: &Redacted,
         now: Timestamp,
     ) -> Result<AccessToken, Error> {
@@ -48,11 +49,11 @@ impl Application {
                       credential for the issuer, subject and audience of this service account's token";
         let what = format!("a token for application {} of tenant {}", self.client, self.tenant);
         let attempt = Attempt::at(authority, "Entra ID", what, remedy);
-        let text = assertion.expose_text();
+        let (text, scope) = (assertion.expose_text(), format!("{resource}/.default"));
         let fields = [
             ("grant_type", "client_credentials"),
             ("client_id", self.client.as_str()),
-            ("scope", SCOPE),
+            ("scope", &scope),
             ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
             ("client_assertion", text.trim()),
         ];
@@ -63,10 +64,11 @@ impl Application {
     }
 }
 
-/// A token for registries of the managed identity of the machine; `client` says which, where it has several.
+/// A token for `resource` of the managed identity of the machine; `client` says which, where it has several.
 pub async fn machine(
     web: &Web,
     endpoint: &Url,
+    resource: &str,
     client: Option<&str>,
     now: Timestamp,
 ) -> Result<AccessToken, Error> {
@@ -79,7 +81,7 @@ pub async fn machine(
     let mut address = below(endpoint, "metadata/identity/oauth2/token");
     address
         .query_pairs_mut()
-        .extend_pairs([("api-version", "2018-02-01"), ("resource", RESOURCE)])
+        .extend_pairs([("api-version", "2018-02-01"), ("resource", resource)])
         .extend_pairs(client.map(|client| ("client_id", client)));
     let request = web.metadata(&attempt, endpoint).await?.get(address).header("Metadata", "true");
     let body = ask(&attempt, request, &[]).await?;
@@ -109,9 +111,8 @@ pub async fn exchange(
     exchanged.token(now).ok_or_else(|| attempt.malformed())
 }
 
-/// What tokens are for; one name in every cloud.
-pub const RESOURCE: &str = "https://containerregistry.azure.net";
-const SCOPE: &str = "https://containerregistry.azure.net/.default";
+/// What tokens for registries are for; one name in every cloud.
+pub const REGISTRIES: &str = "https://containerregistry.azure.net";
 /// The refresh token of a registry, where it does not say so itself.
 const USUAL: SignedDuration = SignedDuration::from_hours(3);
 

@@ -57,6 +57,8 @@ pub enum Service {
     Log,
     /// Signed times.
     Timestamp,
+    /// Signatures, anywhere but in registries.
+    Store,
 }
 
 /// Hears of every request that was answered or failed, and how long it took.

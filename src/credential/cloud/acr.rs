@@ -30,6 +30,17 @@ pub struct Variables {
     pub metadata_endpoint: Option<String>,
 }
 
+/// What a token of Entra ID is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub struct Purpose<'a> {
+    /// The resource whose audience it has, without a slash at its end.
+    pub resource: &'a str,
+    /// Entra ID of that cloud, unless the process is told another.
+    pub authority: &'a str,
+    /// What it opens, for messages.
+    pub of: &'a str,
+}
+
 /// The identity.
 pub(super) struct Acr {
     variables: Variables,
@@ -42,6 +53,13 @@ impl Acr {
     }
 
     pub(super) async fn credential(&self, registry: &str, now: Timestamp) -> Result<Granted, Failure> {
+        let purpose = Purpose::registry(registry);
+        let (token, whose) = self.token(&purpose, now).await?;
+        self.exchanged(registry, self.variables.tenant_id.as_deref(), &token, &whose, now).await
+    }
+
+    /// A token of Entra ID, and whose it is.
+    async fn token(&self, purpose: &Purpose<'_>, now: Timestamp) -> Result<(AccessToken, String), Failure> {
         let Variables { client_id, tenant_id, federated_token_file, .. } = &self.variables;
         if let Some(path) = federated_token_file {
             let (Some(client), Some(tenant)) = (client_id.clone(), tenant_id.clone()) else {
@@ -49,13 +67,13 @@ impl Acr {
                 return Err(Failure::Unusable { variable: TOKEN_FILE, wrong });
             };
             let assertion = file(TOKEN_FILE, path).await?;
-            return self.federated(registry, &Application { tenant, client }, &assertion, now).await;
+            return self.of_application(purpose, &Application { tenant, client }, &assertion, now).await;
         }
         let client = client_id.as_deref();
-        let token = self.of_machine(registry, client, now).await?;
+        let token = self.of_machine(purpose, client, now).await?;
         let whose =
             client.map_or_else(|| "the managed identity".to_owned(), |id| format!("managed identity {id}"));
-        self.exchanged(registry, tenant_id.as_deref(), &token, &whose, now).await
+        Ok((token, whose))
     }
 
     /// What the registry grants to `application`, which `assertion` opens.
@@ -66,28 +84,41 @@ impl Acr {
         assertion: &Redacted,
         now: Timestamp,
     ) -> Result<Granted, Failure> {
+        let purpose = Purpose::registry(registry);
+        let (token, whose) = self.of_application(&purpose, application, assertion, now).await?;
+        self.exchanged(registry, Some(&application.tenant), &token, &whose, now).await
+    }
+
+    async fn of_application(
+        &self,
+        purpose: &Purpose<'_>,
+        application: &Application,
+        assertion: &Redacted,
+        now: Timestamp,
+    ) -> Result<(AccessToken, String), Failure> {
         if !is_name(&application.tenant) {
             return Err(Failure::Unusable {
                 variable: "AZURE_TENANT_ID",
                 wrong: "it is no name of a tenant",
             });
         }
-        let token = application.token(&self.web, &self.authority(registry)?, assertion, now).await?;
-        let whose = format!("application {}", application.client);
-        self.exchanged(registry, Some(&application.tenant), &token, &whose, now).await
+        let authority = self.authority(purpose.authority)?;
+        let token = application.token(&self.web, &authority, purpose.resource, assertion, now).await?;
+        Ok((token, format!("application {}", application.client)))
     }
 
     async fn of_machine(
         &self,
-        registry: &str,
+        purpose: &Purpose<'_>,
         client: Option<&str>,
         now: Timestamp,
     ) -> Result<AccessToken, Failure> {
         let endpoint = self.variables.metadata_endpoint.as_deref().unwrap_or("http://169.254.169.254");
         let endpoint = address("AZURE_POD_IDENTITY_AUTHORITY_HOST", endpoint)?;
-        azure::machine(&self.web, &endpoint, client, now).await.map_err(|error| match error {
+        let asked = azure::machine(&self.web, &endpoint, purpose.resource, client, now).await;
+        asked.map_err(|error| match error {
             error @ cloud::Error::Away { .. } => {
-                Failure::NoIdentity { registry: registry.to_owned(), looked: LOOKED, source: Some(error) }
+                Failure::NoIdentity { registry: purpose.of.to_owned(), looked: LOOKED, source: Some(error) }
             }
             error => error.into(),
         })
@@ -110,10 +141,9 @@ impl Acr {
         Ok(Granted::until(credential, now, refresh.expires_at))
     }
 
-    /// Entra ID of the cloud that the registry is in, unless the process is told another.
-    fn authority(&self, registry: &str) -> Result<Url, Failure> {
+    /// The Entra ID that is the usual one, unless the process is told another.
+    fn authority(&self, usual: &str) -> Result<Url, Failure> {
         const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
-        let usual = host::azure_authority(registry);
         let authority = address(VARIABLE, self.variables.authority_host.as_deref().unwrap_or(usual))?;
         let wrong = "without TLS it may only name this machine";
         if super::may_carry_secrets(&authority) {
@@ -122,6 +152,23 @@ impl Acr {
             Err(Failure::Unusable { variable: VARIABLE, wrong })
         }
     }
+}
+
+impl<'a> Purpose<'a> {
+    fn registry(name: &'a str) -> Self {
+        Self { resource: azure::REGISTRIES, authority: host::azure_authority(name), of: name }
+    }
+}
+
+/// A token of the process in Azure, for what is no registry.
+pub async fn access_token(
+    variables: &Variables,
+    web: &Web,
+    purpose: &Purpose<'_>,
+    now: Timestamp,
+) -> Result<AccessToken, Failure> {
+    let azure = Acr { variables: variables.clone(), web: web.clone() };
+    azure.token(purpose, now).await.map(|(token, _)| token)
 }
 
 /// A GUID or a domain: it becomes a part of a path.

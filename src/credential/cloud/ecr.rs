@@ -210,6 +210,13 @@ impl Ecr {
     }
 }
 
+/// The keys of the process in AWS, for `what`, which is no registry; `region` is whose STS is asked, unless the process
+/// is told another.
+pub async fn keys(variables: &Variables, web: &Web, what: &str, region: &str) -> Result<Keys, Failure> {
+    let process = Ecr::new(variables.clone(), web.clone(), None);
+    process.own_keys(what, region).await.map(|known| known.keys)
+}
+
 const PUBLIC_REGION: &str = "us-east-1";
 const LOOKED: &str = "neither AWS_ROLE_ARN with AWS_WEB_IDENTITY_TOKEN_FILE, nor \
                       AWS_CONTAINER_CREDENTIALS_FULL_URI, nor AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY is set, and \
