@@ -9,6 +9,7 @@
 //! - Neither keys nor tokens are printed.
 
 mod cloud;
+mod deployment;
 mod finding;
 mod identity;
 mod installation;

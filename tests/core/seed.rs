@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -116,6 +117,20 @@ async fn the_examples_are_signed_into_a_registry_and_twice_leaves_one_signature(
     let (cosign, public) = (Cosign::new(&examples.access), PathBuf::from(key("p256.pub")));
     cosign.verify(&public, &examples.image.by_digest()).await.succeeded();
     cosign.verify_attestation(&public, "slsaprovenance", &examples.image.by_digest()).await.succeeded();
+}
+
+/// As replicas do that for a moment do not know of each other: all look before any of them has written.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_sign_one_run_with_one_key_at_the_same_moment_leave_one_signature() {
+    for _ in 0..3 {
+        let examples = Examples::new().await;
+        for finished in join_all((0..4).map(|_| examples.sign(&[]))).await {
+            finished.succeeded();
+        }
+        for suffix in ["sig", "att"] {
+            assert_eq!(Agent::layers(&examples.access, &examples.image, suffix).await, 1, "{suffix}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

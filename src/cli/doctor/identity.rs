@@ -4,9 +4,8 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{PodSpec, Volume, VolumeMount};
 
+use super::deployment::{Deployment, Mount, Volume};
 use super::finding::{Finding, Findings};
 use super::{Visit, installation};
 use crate::cli::environment;
@@ -98,27 +97,18 @@ fn source(
             .map_err(|error| Finding::of(CHECK, &error));
     }
     let wanted = fulcio.token_file.as_deref().unwrap_or(Path::new(USUAL_PLACE));
-    if let Some(pod) = deployment.and_then(pod_of) {
-        mounted_well(pod, provider, wanted, deployment)?;
+    if let Some(deployment) = deployment {
+        mounted_well(deployment, provider, wanted)?;
     }
     let (namespace, account) = (visit.own_namespace(), &visit.arguments.agent_account);
     Ok(std::sync::Arc::new(RequestedToken::of(visit.client.clone(), namespace, account)))
 }
 
-fn pod_of(deployment: &Deployment) -> Option<&PodSpec> {
-    deployment.spec.as_ref()?.template.spec.as_ref()
-}
-
 /// What a Deployment mounts decides which source the pod takes.
-fn mounted_well(
-    pod: &PodSpec,
-    provider: Option<Provider>,
-    wanted: &Path,
-    deployment: Option<&Deployment>,
-) -> Result<(), Finding> {
-    let volumes = pod.volumes.as_deref().unwrap_or_default();
-    let container = deployment.and_then(installation::container);
-    let mounts = container.and_then(|one| one.volume_mounts.as_deref()).unwrap_or_default();
+fn mounted_well(deployment: &Deployment, provider: Option<Provider>, wanted: &Path) -> Result<(), Finding> {
+    let volumes = &deployment.pod().volumes;
+    let mounts =
+        installation::container(deployment).map(|one| one.volume_mounts.as_slice()).unwrap_or_default();
     match provider {
         Some(Provider::Kubernetes) => return Ok(()),
         None | Some(Provider::Filesystem | Provider::CustomPath) => {}
@@ -160,12 +150,11 @@ fn is_workload_api(volume: &Volume) -> bool {
 }
 
 /// The audience of the token at `wanted`.
-fn audience<'a>(volumes: &'a [Volume], mounts: &[VolumeMount], wanted: &Path) -> Option<&'a str> {
+fn audience<'a>(volumes: &'a [Volume], mounts: &[Mount], wanted: &Path) -> Option<&'a str> {
     mounts.iter().find_map(|mount| {
         let volume = volumes.iter().find(|volume| volume.name == mount.name)?;
-        let sources = volume.projected.as_ref()?.sources.as_deref().unwrap_or_default();
+        let sources = volume.projected.as_ref()?.sources.iter().flatten();
         let token = sources
-            .iter()
             .filter_map(|source| source.service_account_token.as_ref())
             .find(|token| Path::new(&mount.mount_path).join(&token.path) == wanted)?;
         Some(token.audience.as_deref().unwrap_or(OF_API_SERVER))
@@ -191,7 +180,7 @@ mod tests {
     }
 
     fn judged(deployment: &Deployment, provider: Option<Provider>, at: &str) -> Result<(), Finding> {
-        mounted_well(pod_of(deployment).unwrap(), provider, Path::new(at), Some(deployment))
+        mounted_well(deployment, provider, Path::new(at))
     }
 
     #[test]

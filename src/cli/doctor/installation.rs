@@ -1,9 +1,8 @@
 //! The controller's Deployment, and the kinds of Tekton that it watches.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Container;
-use kube::{Api, Client};
+use kube::Client;
 
+use super::deployment::{Container, Deployment};
 use super::finding::{Finding, Findings};
 use super::{Visit, unread};
 use crate::tekton::Kind;
@@ -57,13 +56,12 @@ pub(super) async fn controller(visit: &Visit<'_>, findings: &mut Findings) -> Op
 
 /// The Deployment of the controller, if there is one.
 pub(in crate::cli) async fn deployment(client: &Client, namespace: &str) -> kube::Result<Option<Deployment>> {
-    Api::namespaced(client.clone(), namespace).get_opt(DEPLOYMENT).await
+    Deployment::get(client, namespace, DEPLOYMENT).await
 }
 
 /// The namespaces that the controller was told to watch; all when empty.
 pub(in crate::cli) fn watched(deployment: &Deployment) -> Vec<String> {
-    let arguments = container(deployment).and_then(|container| container.args.clone()).unwrap_or_default();
-    let mut arguments = arguments.iter();
+    let mut arguments = container(deployment).into_iter().flat_map(|container| &container.args);
     let mut named = Vec::new();
     while let Some(argument) = arguments.next() {
         let value = match argument.strip_prefix("--namespace") {
@@ -79,14 +77,14 @@ pub(in crate::cli) fn watched(deployment: &Deployment) -> Vec<String> {
 
 /// The agent's own container.
 pub(super) fn container(deployment: &Deployment) -> Option<&Container> {
-    let containers = &deployment.spec.as_ref()?.template.spec.as_ref()?.containers;
+    let containers = &deployment.pod().containers;
     containers.iter().find(|container| container.name == DEPLOYMENT).or(containers.first())
 }
 
 fn state(deployment: &Deployment, object: &str) -> Finding {
     let image = container(deployment).and_then(|container| container.image.as_deref()).unwrap_or("none");
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default();
+    let wanted = deployment.spec.replicas.unwrap_or(1);
+    let ready = deployment.status.ready_replicas;
     let found = format!("{object}: {ready} of {wanted} replicas ready, image {image}");
     if image.starts_with(PLACEHOLDER) {
         return Finding::failed("controller", format!("{found}, which is a placeholder"))

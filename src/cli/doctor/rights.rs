@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 use futures::stream;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
     SubjectAccessReviewSpec,
@@ -14,6 +13,7 @@ use kube::Api;
 use kube::api::PostParams;
 use serde::Deserialize;
 
+use super::deployment::Deployment;
 use super::finding::{Finding, Findings};
 use super::{Visit, installation, said};
 use crate::config::Config;

@@ -10,9 +10,10 @@
 //! # Guarantees
 //!
 //! - What others signed stays: layers are added to those that the target repository holds now (D2, D3).
-//! - A success means that our layers were seen under the tag after the last write. Two runs of one process
-//!   take turns at a tag. Other processes are met by the looks before and after the write: whoever read the tag
-//!   before ours was there has written by the time of the last look, and a lost write is merged again.
+//! - A success means that our layers were seen under the tag after the last write, or those of another replica that
+//!   signed the same with the same key meanwhile. Two runs of one process take turns at a tag. Other processes are met
+//!   by the looks before and after the write: whoever read the tag before ours was there has written by the time of the
+//!   last look, and a lost write is merged again.
 //!
 //! # Caveats
 //!
@@ -117,6 +118,24 @@ impl Tags {
         Ok(false)
     }
 
+    /// Those of `signed` that `list` lacks. With `looked` nobody wrote since `missing` answered that they are; otherwise
+    /// another replica may have signed the same by now, with the same key and another signature.
+    async fn lacking(
+        &self,
+        repository: &Repository,
+        list: &SignatureList,
+        signed: &[(&Signed, Layer)],
+        looked: bool,
+    ) -> Result<Vec<Layer>, Error> {
+        let mut lacking = Vec::new();
+        for (signed, layer) in signed.iter().filter(|(_, layer)| !list.contains(layer)) {
+            if looked || !self.holds(repository, list, &signed.payload, &signed.signatory).await? {
+                lacking.push(layer.clone());
+            }
+        }
+        Ok(lacking)
+    }
+
     fn is_ours(&self, who: &Signatory, payload: &Payload, content: &[u8], beside: Beside<'_>) -> bool {
         who.signed(payload, content, beside) && (!self.recorded || beside.is_recorded())
     }
@@ -139,16 +158,13 @@ impl Tags {
             .map_err(backend)?;
         let (begun, content) = (Instant::now(), merged.manifest(&config));
         let rivals = self.rivals || !list.is_empty();
-        if rivals {
-            let current = self.read(place).await?;
-            if !current.is(list) {
-                return Ok(current);
-            }
+        // What another replica wrote may serve as well; it has to stand for as long as what we write.
+        if !rivals || self.read(place).await?.is(list) {
+            self.session()
+                .push_manifest(repository, tag, OCI_IMAGE_MEDIA_TYPE, content)
+                .await
+                .map_err(backend)?;
         }
-        self.session()
-            .push_manifest(repository, tag, OCI_IMAGE_MEDIA_TYPE, content)
-            .await
-            .map_err(backend)?;
         if rivals {
             self.session().settle(SETTLED + SETTLED_FACTOR * begun.elapsed()).await;
         }
@@ -207,22 +223,25 @@ impl Store for Tags {
         let lock = seen
             .as_ref()
             .map_or_else(|| self.session().tag_lock(repository, tag), |seen| Arc::clone(&seen.lock));
-        let layers: Vec<Layer> = signed.iter().map(|signed| Layer::of(signed)).collect();
+        let layers: Vec<(&Signed, Layer)> =
+            signed.iter().map(|signed| (signed.as_ref(), Layer::of(signed))).collect();
 
         let mut writes = lock.lock().await;
-        let mut list = match seen.filter(|seen| seen.writes == *writes) {
-            Some(seen) => seen.list,
-            None => self.read(place).await?,
+        let current = match seen.filter(|seen| seen.writes == *writes) {
+            Some(seen) => (seen.list, true),
+            None => (self.read(place).await?, false),
         };
         *writes += 1;
-        let latest = &tokio::sync::Mutex::new(&mut list);
+        let latest = &tokio::sync::Mutex::new(current);
         let round = || async {
-            let mut list = latest.lock().await;
-            let lacking: Vec<Layer> = layers.iter().filter(|layer| !list.contains(layer)).cloned().collect();
-            if !lacking.is_empty() {
-                **list = self.write(place, &list, &lacking).await?;
+            let (list, looked) = &mut *latest.lock().await;
+            let lacking = self.lacking(repository, list, &layers, *looked).await?;
+            if lacking.is_empty() {
+                return Ok(());
             }
-            if layers.iter().all(|layer| list.contains(layer)) { Ok(()) } else { Err(contended(place)) }
+            (*list, *looked) = (self.write(place, list, &lacking).await?, false);
+            let lacking = self.lacking(repository, list, &layers, false).await?;
+            if lacking.is_empty() { Ok(()) } else { Err(contended(place)) }
         };
         round.retry(policy()).when(|error| matches!(error, Error::Contended { .. })).await?;
         let report = self.session().push_report(repository).await;
