@@ -77,6 +77,14 @@ impl Artifacts {
 }
 
 impl Artifact {
+    /// Its name, and its digest if it has one, as the outcome of a run tells them.
+    pub fn told(&self) -> (String, String) {
+        match self {
+            Self::Image(image) => (image.repository.to_string(), image.digest.to_string()),
+            Self::Run(run) => (run.to_string(), String::new()),
+        }
+    }
+
     /// The short name under which signatures are stored (Chains specification §2.7).
     pub fn short_key(&self) -> String {
         match self {

@@ -165,7 +165,7 @@ impl Cli {
         if let Some(error) = trouble {
             tracing::warn!("there are no traces: {}", chain(&error));
         }
-        let exit = self.command.run().await;
+        let exit = Box::pin(self.command.run()).await;
         if let Some(traces) = traces {
             traces.end().await;
         }

@@ -3,10 +3,13 @@
 
 pub mod address;
 pub mod answer;
+pub mod archivista;
+pub mod bucket;
 pub mod challenge;
 pub mod cloud;
 pub mod exchange;
 pub mod fulcio;
+pub mod grafeas;
 pub mod http;
 pub mod kubernetes;
 pub mod log;
@@ -14,6 +17,7 @@ pub mod openid;
 pub mod registry;
 pub mod rekor;
 pub mod retry_after;
+pub mod store;
 pub mod timestamp;
 pub mod token;
 pub mod tuf;

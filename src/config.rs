@@ -35,8 +35,9 @@ pub use reference::{reference, reference_for_programs};
 pub use secret::Secret;
 pub use selector::LabelSelector;
 pub use settings::{
-    AllowedPair, DocdbStorage, Fulcio, GrafeasStorage, Kms, OciStorage, Policy, Provenance, PubSubStorage,
-    Refresh, Registry, RegistryHost, Selection, Signers, Signing, StorageSettings, Transparency,
+    AllowedPair, AzureStorage, DocdbStorage, Fulcio, GcsStorage, GrafeasStorage, Kms, OciStorage, Policy,
+    Provenance, PubSubStorage, Refresh, Registry, RegistryHost, S3Storage, Selection, Signers, Signing,
+    StorageSettings, Transparency,
 };
 pub use support::KMS_SCHEMES;
 
@@ -78,8 +79,10 @@ pub struct Config {
 pub struct Artifact<Format> {
     /// Format of the payload.
     pub format: Format,
-    /// Where it goes; empty disables the artifact.
+    /// Where it goes, of what Chains knows.
     pub storage: BTreeSet<Storage>,
+    /// Where it goes beside that.
+    pub also_storage: BTreeSet<Storage>,
     /// Who signs it; [`SignerKind::None`] disables the artifact.
     pub signer: SignerKind,
 }
@@ -87,7 +90,12 @@ pub struct Artifact<Format> {
 impl<Format> Artifact<Format> {
     /// Whether anything is made at all.
     pub fn enabled(&self) -> bool {
-        self.signer != SignerKind::None && !self.storage.is_empty()
+        self.signer != SignerKind::None && !(self.storage.is_empty() && self.also_storage.is_empty())
+    }
+
+    /// Everywhere it goes; nowhere disables the artifact.
+    pub fn stores(&self) -> BTreeSet<Storage> {
+        self.storage.union(&self.also_storage).copied().collect()
     }
 }
 
@@ -114,6 +122,21 @@ impl Config {
         signs(self.taskrun.enabled(), self.taskrun.signer)
             || signs(self.pipelinerun.enabled(), self.pipelinerun.signer)
             || signs(self.oci.enabled(), self.oci.signer)
+    }
+
+    /// Every store that anything goes to.
+    pub fn stores(&self) -> BTreeSet<Storage> {
+        let kinds = [ArtifactKind::TaskRun, ArtifactKind::PipelineRun, ArtifactKind::Oci];
+        kinds.into_iter().filter(|kind| self.enabled(*kind)).flat_map(|kind| self.stores_of(kind)).collect()
+    }
+
+    /// Where artifacts of this kind go.
+    pub fn stores_of(&self, kind: ArtifactKind) -> BTreeSet<Storage> {
+        match kind {
+            ArtifactKind::TaskRun => self.taskrun.stores(),
+            ArtifactKind::PipelineRun => self.pipelinerun.stores(),
+            ArtifactKind::Oci => self.oci.stores(),
+        }
     }
 
     /// Whether artifacts of this kind are made at all.

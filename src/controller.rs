@@ -172,6 +172,7 @@ fn observer(metrics: Arc<Metrics>) -> Observer {
             Service::Log => "log",
             Service::Timestamp => "timestamp",
             Service::Kms => "kms",
+            Service::Store => "store",
         };
         metrics.work.asked(service, host, took);
     })

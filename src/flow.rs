@@ -14,6 +14,7 @@ use std::sync::Arc;
 use futures::future::{join_all, try_join_all};
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
+use tokio::sync::OnceCell;
 use tracing::Instrument as _;
 
 use crate::artifact::{Artifact, Artifacts};
@@ -108,32 +109,50 @@ async fn keep(item: &Item, stations: &Stations, now: Timestamp) -> Vec<Entry> {
         }
     };
     let signatories: Vec<_> = signers.iter().map(|(_, signatory)| signatory.clone()).collect();
-    let looked = places.iter().map(|(store, place)| {
-        store.missing(place, &item.payload, &signatories).instrument(steps::look(store.name(), place))
-    });
-    let missing = join_all(looked).await;
-
-    // 4. Sign once in each name that is missing anywhere, and have it recorded.
-    let wanted = |signatory: &Signatory| missing.iter().flatten().any(|names| names.contains(signatory));
-    let used = signers.iter().filter(|(_, signatory)| wanted(signatory));
-    let signed = try_join_all(used.map(async |(signer, signatory)| {
-        let signed = signature::sign(&item.payload, signer.as_ref(), signatory);
-        let signed = signed.instrument(steps::sign(signatory.id())).await?;
-        record(signed, stations, now).instrument(steps::record()).await.map(Arc::new)
-    }));
-    let signed = signed.await.map_err(Arc::new);
-
-    // 5. Add to each place what it lacks. 6. Say what became of it.
     let ids = signatories.iter().map(Signatory::id).collect::<Vec<_>>().join(" ");
-    join_all(places.iter().zip(missing).map(async |((store, place), missing)| {
-        entry(store, place, &ids, add(store.as_ref(), place, missing, signed.as_ref()).await)
+    let once =
+        Once { item, stations, now, signed: signers.iter().map(|one| (one, OnceCell::new())).collect() };
+    // Each place by itself: one that answers late holds up no other.
+    join_all(places.iter().map(async |(store, place)| {
+        let looked = store.missing(place, &item.payload, &signatories);
+        let missing = looked.instrument(steps::look(store.name(), place)).await;
+
+        // 4. to 6. Sign what it lacks, add it, and say what became of it.
+        entry(store, place, &ids, add(store.as_ref(), place, missing, &once).await)
     }))
     .await
 }
 
-type Named<'s> = Vec<(&'s Arc<dyn Signer>, Signatory)>;
+/// Signs one payload in each name when the first place lacks it, has that recorded, and gives the same to all places.
+struct Once<'a> {
+    item: &'a Item,
+    stations: &'a Stations,
+    now: Timestamp,
+    signed: Vec<(&'a Named<'a>, OnceCell<Made>)>,
+}
 
-async fn signers<'s>(item: &Item, stations: &'s Stations) -> Result<Named<'s>, Arc<signature::Error>> {
+type Made = Result<Arc<Signed>, Arc<signature::Error>>;
+
+impl Once<'_> {
+    async fn signed(&self, names: &[Signatory]) -> Result<Vec<Arc<Signed>>, Arc<signature::Error>> {
+        let wanted = self.signed.iter().filter(|((_, signatory), _)| names.contains(signatory));
+        try_join_all(wanted.map(async |((signer, signatory), cell)| {
+            cell.get_or_init(|| self.sign(signer.as_ref(), signatory)).await.clone()
+        }))
+        .await
+    }
+
+    async fn sign(&self, by: &dyn Signer, signatory: &Signatory) -> Made {
+        let signed = signature::sign(&self.item.payload, by, signatory);
+        let signed = signed.instrument(steps::sign(signatory.id())).await?;
+        let recorded = record(signed, self.stations, self.now).instrument(steps::record()).await;
+        recorded.map(Arc::new).map_err(Arc::new)
+    }
+}
+
+type Named<'s> = (&'s Arc<dyn Signer>, Signatory);
+
+async fn signers<'s>(item: &Item, stations: &'s Stations) -> Result<Vec<Named<'s>>, Arc<signature::Error>> {
     let signers = stations.signers.of(item.signer)?;
     let named = signers.iter().map(async |signer| Ok((signer, signer.signatory().await?)));
     try_join_all(named).await.map_err(Arc::new)
@@ -143,16 +162,17 @@ async fn add(
     store: &dyn Store,
     place: &Place,
     missing: Result<Vec<Signatory>, storage::Error>,
-    signed: Result<&Vec<Arc<Signed>>, &Arc<signature::Error>>,
+    once: &Once<'_>,
 ) -> State {
-    let (missing, signed) = match (missing, signed) {
-        (Err(error), _) => return State::Failed(Error::Store(error)),
-        (Ok(missing), _) if missing.is_empty() => return State::Present,
-        (Ok(_), Err(error)) => return State::Failed(Error::Sign(Arc::clone(error))),
-        (Ok(missing), Ok(signed)) => (missing, signed),
+    let missing = match missing {
+        Err(error) => return State::Failed(Error::Store(error)),
+        Ok(missing) if missing.is_empty() => return State::Present,
+        Ok(missing) => missing,
     };
-    let lacking: Vec<_> =
-        signed.iter().filter(|signed| missing.contains(&signed.signatory)).cloned().collect();
+    let lacking = match once.signed(&missing).await {
+        Ok(lacking) => lacking,
+        Err(error) => return State::Failed(Error::Sign(error)),
+    };
     match store.add(place, &lacking).instrument(steps::add(store.name(), place)).await {
         Ok(receipt) => State::Stored(receipt),
         Err(error) => State::Failed(Error::Store(error)),

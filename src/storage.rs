@@ -6,7 +6,12 @@
 //!
 //! Stores live for one attempt on one run; what they may share between runs lies in `client`.
 
+mod access;
+mod archivista;
+mod grafeas;
+mod object;
 pub mod oci;
+pub mod remote;
 pub mod tekton;
 
 use std::collections::BTreeMap;
@@ -73,6 +78,24 @@ pub enum Place {
     },
     /// The annotations of the run itself, under this short key.
     Annotations(String),
+    /// Objects in a bucket.
+    Objects {
+        /// The bucket, as `gs://name`.
+        bucket: String,
+        /// What their names have in common; each has an ending of its own.
+        name: String,
+        /// Whether others may have a right to this name too: then theirs stay.
+        shared: bool,
+    },
+    /// What a service keeps about a thing, under a name of its own making.
+    Record {
+        /// The service, and where in it.
+        service: String,
+        /// What it is about.
+        about: String,
+        /// What an earlier attempt was told that it is called, with what it is about.
+        named: Option<String>,
+    },
 }
 
 impl fmt::Display for Place {
@@ -81,6 +104,9 @@ impl fmt::Display for Place {
             Self::Tag { repository, tag, .. } => write!(f, "{repository}:{tag}"),
             Self::Referrer { repository, subject } => write!(f, "{repository}, bundle of {}", subject.digest),
             Self::Annotations(key) => write!(f, "annotation signature-{key}"),
+            Self::Objects { bucket, name, .. } => write!(f, "{bucket}/{name}"),
+            Self::Record { named: Some(named), .. } => f.write_str(named),
+            Self::Record { service, about, .. } => write!(f, "{service}, about {about}"),
         }
     }
 }
@@ -96,6 +122,8 @@ pub struct Stored {
     pub refused: Vec<String>,
     /// Where the log entries of what was added can be looked at.
     pub logged: Vec<Logged>,
+    /// Where it is, by the name that the service gave it.
+    pub named: Option<String>,
 }
 
 impl Stored {
@@ -112,6 +140,14 @@ pub enum Error {
     /// The server behind the store said no, or nothing.
     #[error("{}", chain(.0.as_ref()))]
     Backend(Box<dyn Diagnose + Send + Sync>),
+    /// Nobody lets the process into the store.
+    #[error("cannot reach {place}: {}", chain(.source.as_ref()))]
+    NoAccess {
+        /// What was to be read or written.
+        place: String,
+        /// Why not.
+        source: Arc<dyn Diagnose + Send + Sync>,
+    },
     /// Other writers kept replacing the tag.
     #[error("cannot store at {place}: other writers replaced it {times} times in a row")]
     Contended {
@@ -152,6 +188,7 @@ impl Diagnose for Error {
     fn class(&self) -> Class {
         match self {
             Self::Backend(error) => error.class(),
+            Self::NoAccess { source, .. } => source.class(),
             Self::Contended { .. } => Class::Temporary,
             Self::Foreign { .. } => Class::Misconfigured,
             Self::Index { .. } | Self::AnnotationsTooLarge { .. } => Class::Permanent,
@@ -161,6 +198,7 @@ impl Diagnose for Error {
     fn label(&self) -> &'static str {
         match self {
             Self::Backend(error) => error.label(),
+            Self::NoAccess { source, .. } => source.label(),
             Self::Contended { .. } => "contended",
             Self::Foreign { .. } => "foreign_tag",
             Self::Index { .. } => "image_index",
@@ -171,6 +209,7 @@ impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Backend(error) => error.hint(),
+            Self::NoAccess { source, .. } => source.hint(),
             Self::Contended { .. } => None,
             Self::Foreign { place, .. } => Some(format!("delete {place} or move it to another tag")),
             Self::Index { .. } => {
@@ -199,6 +238,7 @@ impl Diagnose for Error {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Backend(error) => error.retry_after(),
+            Self::NoAccess { source, .. } => source.retry_after(),
             _ => None,
         }
     }

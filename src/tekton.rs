@@ -31,6 +31,8 @@ pub use run::{MAX_RUN_BYTES, MalformedRun, PipelineRun, Run, TaskRun};
 pub const TRANSPARENCY: &str = "chains.tekton.dev/transparency";
 /// With this annotation a run asks for its entry in a log.
 pub const TRANSPARENCY_UPLOAD: &str = "chains.tekton.dev/transparency-upload";
+/// What became of each artifact at each store, in the attempt before.
+pub const OUTCOME: &str = "chains.tekton.dev/outcome";
 /// Prefix of every annotation that Chains and Hallmark write (Chains specification §2.7).
 pub const ANNOTATION_PREFIX: &str = "chains.tekton.dev/";
 

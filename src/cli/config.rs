@@ -11,7 +11,7 @@ use serde_json::json;
 use super::manifests::Manifests;
 use super::output::OutputOption;
 use super::{Exit, environment, refuse};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Finding, Problem};
 use crate::credential::files::registry_config;
 use crate::credential::registry_config::{self, Severity};
 
@@ -53,9 +53,23 @@ struct Checked {
 /// One finding.
 #[derive(Serialize)]
 struct Found {
-    /// `error`, `warning` or `unsupported`.
+    /// `error`, `warning`, `unsupported` (not in this build) or `unusable` (here, or so).
     severity: &'static str,
     message: String,
+}
+
+const UNSUPPORTED: &str = "unsupported";
+const UNUSABLE: &str = "unusable";
+const NOT_BUILT: &str = "not in this build";
+const NOT_USABLE: &str = "cannot be used";
+
+fn without_effect(finding: &Finding) -> &'static str {
+    if finding.problem == Problem::NotInThisBuild { UNSUPPORTED } else { UNUSABLE }
+}
+
+/// What a good setting that does not do is called.
+pub(super) fn cannot_be_used(finding: &Finding) -> &'static str {
+    if finding.problem == Problem::NotInThisBuild { NOT_BUILT } else { NOT_USABLE }
 }
 
 /// Runs the command.
@@ -88,7 +102,8 @@ fn ended(checked: Result<Checked, Exit>) -> (Option<Checked>, Exit) {
 
 fn text(checked: &Checked) -> String {
     let findings = checked.findings.iter().map(|found| match found.severity {
-        "unsupported" => format!("not in this build: {}\n", found.message),
+        UNSUPPORTED => format!("{NOT_BUILT}: {}\n", found.message),
+        UNUSABLE => format!("{NOT_USABLE}: {}\n", found.message),
         severity => format!("{severity}: {}\n", found.message),
     });
     let ok = checked.count.map(|count| format!("ok: {count} {}\n", checked.unit));
@@ -121,11 +136,11 @@ fn check_file(file: &Path) -> Result<Checked, Exit> {
         return Err(Exit::Usage);
     };
     let parsed = Config::parse(&data);
-    let found = |severity| move |finding: &config::Finding| Found { severity, message: finding.to_string() };
+    let found = |severity| move |finding: &Finding| Found { severity, message: finding.to_string() };
     let mut findings: Vec<Found> = parsed.warnings.iter().map(found("warning")).collect();
     let count = match parsed.config {
         Ok(config) => {
-            findings.extend(config.unsupported().iter().map(found("unsupported")));
+            findings.extend(config.unsupported().iter().map(|finding| found(without_effect(finding))(finding)));
             Some(data.len())
         }
         Err(mistakes) => {
@@ -140,7 +155,7 @@ fn check_file(file: &Path) -> Result<Checked, Exit> {
 fn check_registries(file: &Path) -> Result<Checked, Exit> {
     let reading = registry_config(file, &environment::proxies(), Timestamp::now());
     let reading = reading.map_err(|error| refuse(&error, Exit::Failed))?;
-    let found = |finding: &registry_config::Finding| Found {
+    let found = |finding: &registry_Finding| Found {
         severity: if finding.severity() == Severity::Error { "error" } else { "warning" },
         message: format!("{}: {finding}", file.display()),
     };

@@ -23,6 +23,7 @@ use super::manifests::{self, ManifestError, Manifests};
 use super::progress::Progress;
 use super::registries::{RegistryOptions, clouds};
 use super::{Exit, exit_of, fail, refuse};
+use crate::artifact::RunArtifact;
 use crate::client::registry::{KeychainFuture, Registry, Session};
 use crate::config::{Config, Storage};
 use crate::credential::CredentialReport;
@@ -176,6 +177,8 @@ pub(super) async fn sign(
     let logs = material.logs(annotations);
     let mut stores = oci::layouts(&session, &config.storage.oci, &logs, true);
     stores.push(Arc::new(Annotations::of(annotations)));
+    let remotes = material.remotes(config, &registries, registry);
+    stores.extend(remotes.of_run(&RunArtifact::of(run.run()), annotations));
     let stamps_envelopes = config.storage.oci.keeps_tags();
     let index = Arc::new(oci::Indexes(Arc::clone(&session)));
     let stations = Stations { signers: material.signers(), logs, stamps_envelopes, stores, index };

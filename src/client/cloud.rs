@@ -18,7 +18,7 @@ mod error;
 pub mod google;
 pub mod identity;
 pub mod kms;
-mod said;
+pub(super) mod said;
 
 use std::sync::Arc;
 use std::time::Duration;

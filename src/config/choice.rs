@@ -88,6 +88,10 @@ choices! {
         Kafka = "kafka",
         /// An Archivista server.
         Archivista = "archivista",
+        /// An S3 bucket.
+        S3 = "s3",
+        /// A container of Azure Blob Storage.
+        Azure = "azure",
     }
 
     /// What signs an artifact.
@@ -192,13 +196,29 @@ choices! {
 }
 
 impl Storage {
+    /// What Chains accepts for TaskRuns and images.
+    pub const OF_CHAINS: &'static [Self] =
+        &[Self::Tekton, Self::Oci, Self::Gcs, Self::Docdb, Self::Grafeas, Self::Kafka, Self::Archivista];
+
+    /// What has keys of its own, since Chains would refuse it in those that it knows.
+    pub const BESIDE_CHAINS: &'static [Self] = &[Self::S3, Self::Azure];
+
     /// What Chains accepts for a `PipelineRun`: everything less Kafka.
     pub const OF_PIPELINERUN: &'static [Self] =
         &[Self::Tekton, Self::Oci, Self::Gcs, Self::Docdb, Self::Grafeas, Self::Archivista];
 
     /// Whether this build can store there.
     pub const fn in_this_build(self) -> bool {
-        matches!(self, Self::Tekton | Self::Oci)
+        match self {
+            Self::Docdb | Self::Kafka => false,
+            Self::Tekton
+            | Self::Oci
+            | Self::Gcs
+            | Self::Grafeas
+            | Self::Archivista
+            | Self::S3
+            | Self::Azure => true,
+        }
     }
 }
 
@@ -229,7 +249,10 @@ mod tests {
     fn the_words_are_those_of_chains() {
         assert_eq!(words::<RunFormat>(), ["in-toto", "slsa/v1", "slsa/v2alpha3", "slsa/v2alpha4"]);
         assert_eq!(words::<ImageFormat>(), ["simplesigning"]);
-        assert_eq!(words::<Storage>(), ["tekton", "oci", "gcs", "docdb", "grafeas", "kafka", "archivista"]);
+        assert_eq!(
+            words::<Storage>(),
+            ["tekton", "oci", "gcs", "docdb", "grafeas", "kafka", "archivista", "s3", "azure"]
+        );
         assert_eq!(words::<SignerKind>(), ["x509", "kms", "none"]);
         assert_eq!(words::<Encoding>(), ["dsse", "sigstore-bundle"]);
         assert_eq!(words::<PubSubProvider>(), ["inmemory", "kafka"]);
@@ -241,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_pipelinerun_may_be_stored_everywhere_but_in_kafka() {
-        let missing: Vec<_> = Storage::ALL.iter().filter(|s| !Storage::OF_PIPELINERUN.contains(s)).collect();
+        let missing: Vec<_> =
+            Storage::OF_CHAINS.iter().filter(|s| !Storage::OF_PIPELINERUN.contains(s)).collect();
         assert_eq!(missing, [&Storage::Kafka]);
     }
 
@@ -276,9 +300,12 @@ mod tests {
     }
 
     #[test]
-    fn this_build_stores_in_annotations_and_registries() {
-        let here: Vec<_> = Storage::ALL.iter().filter(|storage| storage.in_this_build()).collect();
-        assert_eq!(here, [&Storage::Tekton, &Storage::Oci]);
+    fn every_storage_is_one_of_chains_or_beside_it() {
+        let mut all = [Storage::OF_CHAINS, Storage::BESIDE_CHAINS].concat();
+        all.sort();
+        let mut known = Storage::ALL.to_vec();
+        known.sort();
+        assert_eq!(all, known);
         assert_eq!(Storage::Oci.to_string(), "oci");
     }
 }

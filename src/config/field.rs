@@ -30,8 +30,15 @@ pub(super) trait Field: Sync {
 /// A field that takes every value of its type.
 pub(super) struct Any<V: 'static>(pub(super) fn(&mut Config) -> &mut V);
 
-/// A set that takes only some words of its type.
-pub(super) struct Words<C: 'static>(pub(super) fn(&mut Config) -> &mut BTreeSet<C>, pub(super) &'static [C]);
+/// A set that takes only some words of its type, and what an empty one means.
+pub(super) struct Words<C: 'static>(
+    pub(super) fn(&mut Config) -> &mut BTreeSet<C>,
+    pub(super) &'static [C],
+    pub(super) &'static str,
+);
+
+/// What an empty set of storages means.
+pub(super) const DISABLES: &str = "; empty disables the artifact";
 
 /// A number within limits.
 pub(super) struct Count(pub(super) fn(&mut Config) -> &mut usize, pub(super) RangeInclusive<usize>);
@@ -69,7 +76,7 @@ impl<C: Choice + Ord + Sync> Field for Words<C> {
     }
 
     fn accepts(&self) -> String {
-        format!("list of {}; empty disables the artifact", listed(self.1))
+        format!("list of {}{}", listed(self.1), self.2)
     }
 }
 
@@ -100,7 +107,7 @@ mod tests {
     #[test]
     fn a_field_is_set_whole_or_not_at_all() {
         let mut config = Config::default();
-        let field = Words(|c| &mut c.pipelinerun.storage, Storage::OF_PIPELINERUN);
+        let field = Words(|c| &mut c.pipelinerun.storage, Storage::OF_PIPELINERUN, DISABLES);
         assert!(field.set(&mut config, "oci,kafka").is_err());
         assert_eq!(field.text(&mut config), "tekton");
         field.set(&mut config, "oci, tekton").unwrap();
@@ -125,6 +132,6 @@ mod tests {
     fn booleans_are_passed_over_when_bad_and_texts_are_never_bad() {
         assert!(Any(|c: &mut Config| &mut c.storage.oci.insecure).passed_over());
         assert!(!Any(|c: &mut Config| &mut c.provenance.builder_id).passed_over());
-        assert!(!Words(|c| &mut c.taskrun.storage, Storage::ALL).passed_over());
+        assert!(!Words(|c| &mut c.taskrun.storage, Storage::ALL, DISABLES).passed_over());
     }
 }

@@ -57,6 +57,9 @@ pub enum Problem {
     /// A good value of something that this program cannot do.
     #[error("not in this build")]
     NotInThisBuild,
+    /// A good value that needs another key.
+    #[error("it needs {0}, which is not set")]
+    Needs(&'static str),
     /// A good value that nothing reads, given the others.
     #[error("the key has no effect here")]
     NoEffect,
@@ -74,6 +77,7 @@ impl Problem {
         match self {
             Self::UnknownKey => "UnknownKey",
             Self::NotInThisBuild => "NotInThisBuild",
+            Self::Needs(_) => "NeedsAnother",
             Self::NoEffect => "NoEffect",
             Self::Unproven => "Unproven",
             _ => "InvalidValue",

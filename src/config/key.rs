@@ -4,7 +4,7 @@
 //! `Config::default()`, types and allowed values from the field. Must not: decide what a value means.
 
 use super::Storage;
-use super::field::{Any, Count, Field, Words};
+use super::field::{Any, Count, DISABLES, Field, Words};
 
 /// One key of the ConfigMap.
 pub(super) struct Key {
@@ -62,22 +62,28 @@ pub(super) static SECTIONS: &[Section] = &[
     Section { title: "Artifacts", keys: &[
         Key::chains("artifacts.taskrun.format", &Any(|c| &mut c.taskrun.format),
             "Statement about a TaskRun; `in-toto` and `slsa/v1` are SLSA v0.2, the others SLSA v1.0."),
-        Key::chains("artifacts.taskrun.storage", &Words(|c| &mut c.taskrun.storage, STORAGES),
+        Key::chains("artifacts.taskrun.storage", &Words(|c| &mut c.taskrun.storage, Storage::OF_CHAINS, DISABLES),
             "Where the statement about a TaskRun is stored."),
+        Key::own("artifacts.taskrun.also-storage", &Words(|c| &mut c.taskrun.also_storage, Storage::BESIDE_CHAINS, ""),
+            "Where the statement about a TaskRun is stored too, of what Chains does not know."),
         Key::chains("artifacts.taskrun.signer", &Any(|c| &mut c.taskrun.signer),
             "What signs the statement about a TaskRun; `none` makes none."),
         Key::chains("artifacts.pipelinerun.format", &Any(|c| &mut c.pipelinerun.format),
             "Statement about a PipelineRun."),
-        Key::chains("artifacts.pipelinerun.storage", &Words(|c| &mut c.pipelinerun.storage, Storage::OF_PIPELINERUN),
+        Key::chains("artifacts.pipelinerun.storage", &Words(|c| &mut c.pipelinerun.storage, Storage::OF_PIPELINERUN, DISABLES),
             "Where the statement about a PipelineRun is stored."),
+        Key::own("artifacts.pipelinerun.also-storage", &Words(|c| &mut c.pipelinerun.also_storage, Storage::BESIDE_CHAINS, ""),
+            "Where the statement about a PipelineRun is stored too, of what Chains does not know."),
         Key::chains("artifacts.pipelinerun.signer", &Any(|c| &mut c.pipelinerun.signer),
             "What signs the statement about a PipelineRun; `none` makes none."),
         Key::chains("artifacts.pipelinerun.enable-deep-inspection", &Any(|c| &mut c.provenance.deep_inspection),
             "Looks for artifacts in the results of a PipelineRun's TaskRuns too."),
         Key::chains("artifacts.oci.format", &Any(|c| &mut c.oci.format),
             "Payload of an image signature."),
-        Key::chains("artifacts.oci.storage", &Words(|c| &mut c.oci.storage, STORAGES),
+        Key::chains("artifacts.oci.storage", &Words(|c| &mut c.oci.storage, Storage::OF_CHAINS, DISABLES),
             "Where the signature of an image is stored."),
+        Key::own("artifacts.oci.also-storage", &Words(|c| &mut c.oci.also_storage, Storage::BESIDE_CHAINS, ""),
+            "Where the signature of an image is stored too, of what Chains does not know."),
         Key::chains("artifacts.oci.signer", &Any(|c| &mut c.oci.signer),
             "What signs images; `none` leaves them unsigned, statements are not affected."),
         Key::own("artifacts.oci.index-children", &Any(|c| &mut c.selection.index_children),
@@ -100,8 +106,22 @@ pub(super) static SECTIONS: &[Section] = &[
             "Stores Sigstore bundles beside cosign's tags."),
         Key::own("storage.oci.require-image", &Any(|c| &mut c.storage.oci.require_image),
             "Signs an image only once it can be seen in its registry."),
-        Key::chains("storage.gcs.bucket", &Any(|c| &mut c.storage.gcs_bucket),
-            "Bucket of the storage `gcs`.").later(),
+        Key::chains("storage.gcs.bucket", &Any(|c| &mut c.storage.gcs.bucket),
+            "Bucket of the storage `gcs`."),
+        Key::own("storage.gcs.endpoint", &Any(|c| &mut c.storage.gcs.endpoint),
+            "Where Cloud Storage is reached."),
+        Key::own("storage.s3.bucket", &Any(|c| &mut c.storage.s3.bucket),
+            "Bucket of the storage `s3`."),
+        Key::own("storage.s3.region", &Any(|c| &mut c.storage.s3.region),
+            "Region of that bucket; `$AWS_REGION` when empty."),
+        Key::own("storage.s3.endpoint", &Any(|c| &mut c.storage.s3.endpoint),
+            "Server that speaks S3, where it is not that of AWS."),
+        Key::own("storage.azure.account", &Any(|c| &mut c.storage.azure.account),
+            "Storage account of the storage `azure`."),
+        Key::own("storage.azure.container", &Any(|c| &mut c.storage.azure.container),
+            "Container of the storage `azure`."),
+        Key::own("storage.azure.endpoint", &Any(|c| &mut c.storage.azure.endpoint),
+            "Where that account is reached, when it is not in Azure's public cloud."),
         Key::chains("storage.docdb.url", &Any(|c| &mut c.storage.docdb.url),
             "Collection of the storage `docdb`: `firestore://`, `dynamodb://` or `mongo://`.").secret().later(),
         Key::chains("storage.docdb.mongo-server-url", &Any(|c| &mut c.storage.docdb.mongo_server_url),
@@ -111,11 +131,13 @@ pub(super) static SECTIONS: &[Section] = &[
         Key::chains("storage.docdb.mongo-server-url-path", &Any(|c| &mut c.storage.docdb.mongo_server_url_path),
             "File that has the URL; beats the two keys before.").later(),
         Key::chains("storage.grafeas.projectid", &Any(|c| &mut c.storage.grafeas.project_id),
-            "Google Cloud project of the storage `grafeas`.").later(),
+            "Google Cloud project of the storage `grafeas`."),
         Key::chains("storage.grafeas.noteid", &Any(|c| &mut c.storage.grafeas.note_id),
-            "Prefix of the notes' names; `tekton-<namespace>` when empty.").later(),
+            "Prefix of the notes' names; `tekton-<namespace>` when empty."),
         Key::chains("storage.grafeas.notehint", &Any(|c| &mut c.storage.grafeas.note_hint),
-            "Human readable name of the notes.").later(),
+            "Human readable name of the notes."),
+        Key::own("storage.grafeas.endpoint", &Any(|c| &mut c.storage.grafeas.endpoint),
+            "Where Container Analysis is reached."),
         Key::chains("storage.pubsub.provider", &Any(|c| &mut c.storage.pubsub.provider),
             "Broker of the storage `kafka`.").later(),
         Key::chains("storage.pubsub.topic", &Any(|c| &mut c.storage.pubsub.topic),
@@ -123,7 +145,7 @@ pub(super) static SECTIONS: &[Section] = &[
         Key::chains("storage.pubsub.kafka.bootstrap.servers", &Any(|c| &mut c.storage.pubsub.kafka_bootstrap_servers),
             "Servers of the storage `kafka`.").later(),
         Key::chains("storage.archivista.url", &Any(|c| &mut c.storage.archivista_url),
-            "Server of the storage `archivista`.").later(),
+            "Server of the storage `archivista`."),
     ] },
     Section { title: "Keyless signing", keys: &[
         Key::chains("signers.x509.fulcio.enabled", &Any(|c| &mut c.signers.fulcio.enabled),
@@ -235,9 +257,6 @@ pub(super) static SECTIONS: &[Section] = &[
     ] },
 ];
 
-/// What Chains accepts for TaskRuns and images.
-const STORAGES: &[Storage] = <Storage as super::Choice>::ALL;
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -291,6 +310,7 @@ mod tests {
                 "a.b",
                 "a/b",
                 "team-*=key",
+                "s3",
             ];
             let set = other.into_iter().any(|text| {
                 key.field.set(&mut config, text).is_ok() && config != super::super::Config::default()

@@ -100,7 +100,7 @@ mod tests {
             "| `signing.concurrency` ⁺ | `16` | 1 to 256 | How many runs are worked on at the same time. |"
         ));
         assert!(page.contains(
-            "| `storage.gcs.bucket` | – | text | Bucket of the storage `gcs`. *Not in this build.* |"
+            "| `storage.pubsub.topic` | – | text | Topic of the storage `kafka`. *Not in this build.* |"
         ));
         assert!(page.contains("| `artifacts.oci.signer` | `x509` | `x509`, `kms`, `none` |"));
     }

@@ -33,8 +33,12 @@ pub struct Provenance {
 pub struct StorageSettings {
     /// Registries.
     pub oci: OciStorage,
-    /// Google Cloud Storage: the bucket.
-    pub gcs_bucket: Option<String>,
+    /// Google Cloud Storage.
+    pub gcs: GcsStorage,
+    /// S3, and what speaks as it does.
+    pub s3: S3Storage,
+    /// Azure Blob Storage.
+    pub azure: AzureStorage,
     /// Document databases.
     pub docdb: DocdbStorage,
     /// Google Container Analysis.
@@ -72,6 +76,37 @@ impl OciStorage {
     }
 }
 
+/// Settings of Google Cloud Storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GcsStorage {
+    /// The bucket.
+    pub bucket: Option<String>,
+    /// Where Cloud Storage is reached.
+    pub endpoint: String,
+}
+
+/// Settings of the S3 storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct S3Storage {
+    /// The bucket.
+    pub bucket: Option<String>,
+    /// Its region.
+    pub region: Option<String>,
+    /// Where another server than AWS is reached.
+    pub endpoint: Option<String>,
+}
+
+/// Settings of Azure Blob Storage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AzureStorage {
+    /// The storage account.
+    pub account: Option<String>,
+    /// The container.
+    pub container: Option<String>,
+    /// Where the account is reached, when not in the public cloud.
+    pub endpoint: Option<String>,
+}
+
 /// Settings of the document database storage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DocdbStorage {
@@ -94,6 +129,8 @@ pub struct GrafeasStorage {
     pub note_id: Option<String>,
     /// Text of the notes.
     pub note_hint: String,
+    /// Where Container Analysis is reached.
+    pub endpoint: String,
 }
 
 /// Settings of the publish and subscribe storage.

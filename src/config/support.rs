@@ -6,7 +6,7 @@
 //! `later` that nothing fails for are only reported. Must not: change the configuration.
 
 use super::finding::{Finding, Problem, Refusal};
-use super::{ArtifactKind, Config, SignerKind, key};
+use super::{ArtifactKind, Config, SignerKind, Storage, key};
 
 impl Config {
     /// What is set and not in this build, for a person: what makes artifacts fail first, then what is without effect.
@@ -29,22 +29,45 @@ impl Config {
         if !self.enabled(kind) {
             return Vec::new();
         }
-        let (name, storages, signer) = match kind {
-            ArtifactKind::TaskRun => ("taskrun", &self.taskrun.storage, self.taskrun.signer),
-            ArtifactKind::PipelineRun => ("pipelinerun", &self.pipelinerun.storage, self.pipelinerun.signer),
-            ArtifactKind::Oci => ("oci", &self.oci.storage, self.oci.signer),
+        let (name, signer) = match kind {
+            ArtifactKind::TaskRun => ("taskrun", self.taskrun.signer),
+            ArtifactKind::PipelineRun => ("pipelinerun", self.pipelinerun.signer),
+            ArtifactKind::Oci => ("oci", self.oci.signer),
         };
         let by_signer = match signer {
             SignerKind::Kms => self.foreign_kms().map(|key| ("signers.kms.kmsref".to_owned(), key)),
             SignerKind::X509 | SignerKind::None => None,
         };
-        storages
-            .iter()
-            .filter(|storage| !storage.in_this_build())
-            .map(|storage| (format!("artifacts.{name}.storage"), storage.as_str()))
-            .chain(by_signer)
-            .map(|(key, value)| missing(&key, value, FAILS))
-            .collect()
+        let by_storage = self.stores_of(kind).into_iter().filter_map(|storage| {
+            let also = if Storage::BESIDE_CHAINS.contains(&storage) { "also-" } else { "" };
+            self.unusable(storage)
+                .map(|refusal| refusal.of(&format!("artifacts.{name}.{also}storage"), Some(storage.as_str())))
+        });
+        let by_signer = by_signer.map(|(key, value)| missing(&key, value, FAILS));
+        by_storage.chain(by_signer).collect()
+    }
+
+    /// Why nothing can be stored there.
+    fn unusable(&self, storage: Storage) -> Option<Refusal> {
+        if !storage.in_this_build() {
+            return Some(Refusal::new(Problem::NotInThisBuild, FAILS));
+        }
+        let settings = &self.storage;
+        let needs: &[(&'static str, &Option<String>)] = match storage {
+            Storage::Gcs => &[("storage.gcs.bucket", &settings.gcs.bucket)],
+            Storage::S3 => &[("storage.s3.bucket", &settings.s3.bucket)],
+            Storage::Azure => &[
+                ("storage.azure.account", &settings.azure.account),
+                ("storage.azure.container", &settings.azure.container),
+            ],
+            Storage::Grafeas => &[("storage.grafeas.projectid", &settings.grafeas.project_id)],
+            Storage::Archivista => &[("storage.archivista.url", &settings.archivista_url)],
+            _ => &[],
+        };
+        let unset = |value: &Option<String>| value.as_deref().is_none_or(|text| text.trim().is_empty());
+        let (key, _) = needs.iter().find(|(_, value)| unset(value))?;
+        let remedy = format!("the artifacts that use it fail: set {key}, or choose another");
+        Some(Refusal::new(Problem::Needs(key), remedy))
     }
 
     /// A key of a service that is not in this build. That there is none, or that it is misspelt, the signer says.
@@ -78,8 +101,6 @@ fn missing(key: &str, value: &str, remedy: &str) -> Finding {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::Storage;
-    use super::super::choice::Choice;
     use super::*;
 
     fn config(pairs: &[(&str, &str)]) -> Config {
@@ -106,13 +127,36 @@ mod tests {
 
     #[test]
     fn a_missing_storage_fails_only_the_artifacts_that_use_it() {
-        for storage in Storage::ALL.iter().filter(|storage| !storage.in_this_build()) {
+        for storage in Storage::OF_CHAINS.iter().filter(|storage| !storage.in_this_build()) {
             let config = config(&[("artifacts.taskrun.storage", &format!("oci,{storage}"))]);
             let expected = ("artifacts.taskrun.storage".to_owned(), Some(storage.to_string()));
             assert_eq!(failing(&config, ArtifactKind::TaskRun), [expected]);
             assert_eq!(failing(&config, ArtifactKind::PipelineRun), []);
             assert_eq!(failing(&config, ArtifactKind::Oci), []);
             assert_eq!(config.unsupported().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_storage_without_its_settings_fails_and_names_them() {
+        for (key, storage, needs) in [
+            ("storage", "gcs", "storage.gcs.bucket"),
+            ("storage", "grafeas", "storage.grafeas.projectid"),
+            ("storage", "archivista", "storage.archivista.url"),
+            ("also-storage", "s3", "storage.s3.bucket"),
+            ("also-storage", "azure", "storage.azure.account"),
+        ] {
+            let (key, other) = (format!("artifacts.oci.{key}"), ("storage.azure.container", "c"));
+            let unset = config(&[(&key, storage), other]);
+            let told: Vec<_> =
+                unset.unsupported_for(ArtifactKind::Oci).iter().map(ToString::to_string).collect();
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].contains(&key) && told[0].contains(&format!("needs {needs}")), "{told:?}");
+            assert_eq!(unset.unsupported_for(ArtifactKind::TaskRun), []);
+            let blank = config(&[(&key, storage), other, (needs, " ")]);
+            assert_eq!(blank.unsupported_for(ArtifactKind::Oci).len(), 1);
+            let set = config(&[(&key, storage), other, (needs, "x")]);
+            assert_eq!(set.unsupported(), []);
         }
     }
 
@@ -130,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_other_key_of_a_later_build_is_reported_and_fails_nothing() {
-        let idle = config(&[("storage.gcs.bucket", "b"), ("storage.docdb.url", "canary")]);
+        let idle = config(&[("storage.pubsub.topic", "t"), ("storage.docdb.url", "canary")]);
         assert_eq!(failing(&idle, ArtifactKind::Oci), []);
         let report: Vec<_> = idle.unsupported().iter().map(ToString::to_string).collect();
         assert_eq!(report.len(), 2);
@@ -140,9 +184,12 @@ mod tests {
 
     #[test]
     fn what_fails_artifacts_is_reported_once_and_first() {
-        let config =
-            config(&[("artifacts.taskrun.storage", "gcs"), ("builder.id", "x"), ("storage.gcs.bucket", "b")]);
+        let config = config(&[
+            ("artifacts.taskrun.storage", "docdb"),
+            ("builder.id", "x"),
+            ("storage.docdb.url", "u"),
+        ]);
         let keys: Vec<_> = config.unsupported().into_iter().map(|finding| finding.key).collect();
-        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.gcs.bucket"]);
+        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.docdb.url"]);
     }
 }

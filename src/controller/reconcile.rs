@@ -19,6 +19,7 @@ use super::report::{Reporter, Summary};
 use super::retry::{Verdict, verdict};
 use super::runs::{RunError, Runs};
 use super::settings::{Followed, Settings};
+use crate::artifact::RunArtifact;
 use crate::client::registry::{KeychainFuture, Registry, Session};
 use crate::credential::agent::{Agent, Permission};
 use crate::credential::kubernetes::{Cluster, Reuse};
@@ -149,6 +150,7 @@ fn stations(run: &CompletedRun, settings: &Settings, session: &Arc<Session>, riv
     let logs = settings.logs(annotations);
     let mut stores = oci::layouts(session, &settings.config.storage.oci, &logs, rivals);
     stores.push(Arc::new(Annotations::of(annotations)));
+    stores.extend(settings.stores.of_run(&RunArtifact::of(run.run()), annotations));
     let stamps_envelopes = settings.config.storage.oci.keeps_tags();
     let index = Arc::new(oci::Indexes(Arc::clone(session)));
     let signers = settings.signers(&run.run().metadata().namespace);
@@ -211,7 +213,8 @@ impl Context {
         let release = !matches!(verdict, Some(Verdict::Retry(_)));
         let annotations = summary.annotations();
         let completed = head.completed_at();
-        if release || attempts <= record::RETRIES_WRITTEN {
+        // What was stored is remembered, however late it comes: some stores cannot be asked for it.
+        if release || attempts <= record::RETRIES_WRITTEN || outcome.has_added() {
             let patch = |head: &RunHead| Some(record::patch(head, &job.key.uid, &annotations, release));
             if let Next::After(pause) = self.write(&job.key, head, patch).await? {
                 return Ok(Next::After(pause));

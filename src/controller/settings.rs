@@ -11,6 +11,7 @@ mod policy_keys;
 mod process;
 mod registries;
 mod servers;
+mod stores;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use self::policy_keys::{Keys, PolicyKeys};
 pub use self::process::Process;
 use self::registries::{DockerFiles, RegistryFile, refusal};
 use self::servers::{Built, Servers};
+use self::stores::Stores;
 use super::runs::said;
 use crate::client::registry::Registry;
 use crate::config::{Config, KeyChoice};
@@ -40,6 +42,7 @@ use crate::credential::registry_config::RegistryConfig;
 use crate::signature::key::keyring::KeyRing;
 use crate::signature::log::Log;
 use crate::signature::{self, Signers};
+use crate::storage::remote::Remotes;
 use crate::telemetry::metrics::Metrics;
 
 /// How often ConfigMap, Secret or directory are looked at: a change is in force within this time.
@@ -56,6 +59,8 @@ pub struct Settings {
     policy_keys: Arc<Keys>,
     /// The servers that signing needs.
     servers: Built,
+    /// The stores that are servers of their own.
+    pub stores: Arc<Remotes>,
     /// The registry configuration file.
     pub registries: Arc<RegistryConfig>,
     /// The credentials of docker and podman files.
@@ -92,12 +97,13 @@ impl Settings {
     }
 
     fn with(mut self, change: Change) -> Self {
-        let Change { config, keys, policy_keys, servers, registries, files, clouds } = change;
+        let Change { config, keys, policy_keys, servers, stores, registries, files, clouds } = change;
         self.config = config.unwrap_or(self.config);
         self.registries = registries.unwrap_or(self.registries);
         self.files = files.map_or(self.files, Arc::new);
         self.clouds = clouds.unwrap_or(self.clouds);
         self.servers = servers.unwrap_or(self.servers);
+        self.stores = stores.unwrap_or(self.stores);
         self.policy_keys = policy_keys.map_or(self.policy_keys, Arc::new);
         match keys {
             // Keys that cannot be imported do not replace keys that can.
@@ -116,6 +122,7 @@ struct Change {
     keys: Option<Result<KeyRing, Arc<signature::Error>>>,
     policy_keys: Option<Keys>,
     servers: Option<Built>,
+    stores: Option<Arc<Remotes>>,
     registries: Option<Arc<RegistryConfig>>,
     files: Option<Lent>,
     clouds: Option<CloudIdentities>,
@@ -125,6 +132,7 @@ impl Change {
     fn is_none(&self) -> bool {
         let kept = self.config.is_none() && self.keys.is_none() && self.servers.is_none();
         kept && self.policy_keys.is_none()
+            && self.stores.is_none()
             && self.registries.is_none()
             && self.files.is_none()
             && self.clouds.is_none()
@@ -161,6 +169,7 @@ pub struct Follower {
     docker: DockerFiles,
     clouds: Clouds,
     servers: Servers,
+    stores: Stores,
     config_seen: Option<Arc<BTreeMap<String, String>>>,
 }
 
@@ -179,6 +188,7 @@ impl Follower {
         Self {
             keys: KeyFiles::new(client.clone(), keys),
             policy_keys: PolicyKeys::new(client.clone(), namespace),
+            stores: Stores::new(clouds.clone(), registry.clone()),
             clouds: Clouds::new(client.clone(), clouds, &exchanges, registry.clone()),
             client,
             namespace: namespace.to_owned(),
@@ -204,19 +214,20 @@ impl Follower {
                     self.keys.changed(&config).await.unwrap_or_else(|| Err(Arc::new(self.keys.none())));
                 let servers = self.servers.changed(&config, &registries).await;
                 let servers = servers.unwrap_or_else(|| Err(Arc::new(self.keys.none())));
+                let stores = self.stores.changed(&config, &registries).unwrap_or_default();
                 let files = Arc::new(self.docker.changed().await.unwrap_or_default());
                 let clouds = self.clouds.first(&config, &registries);
                 let policy_keys = Arc::new(self.policy_keys.changed(&config).await.unwrap_or_default());
-                let generation = 1;
                 return Some(Settings {
                     config,
                     keys,
                     policy_keys,
                     servers,
+                    stores,
                     registries,
                     files,
                     clouds,
-                    generation,
+                    generation: 1,
                 });
             }
             tokio::select! { () = stop.cancelled() => return None, () = tokio::time::sleep(EVERY) => {} }
@@ -262,7 +273,9 @@ impl Follower {
         let in_force = registries.as_ref().unwrap_or(&last.registries);
         let clouds = self.clouds.changed(current, in_force);
         let servers = self.servers.changed(current, in_force).await;
-        Change { keys, policy_keys, servers, files: self.docker.changed().await, clouds, config, registries }
+        let stores = self.stores.changed(current, in_force);
+        let files = self.docker.changed().await;
+        Change { config, keys, policy_keys, servers, stores, registries, files, clouds }
     }
 
     async fn announce(&self, error: &FileError) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::artifact::{Artifact, Unusable};
-use crate::config::Finding;
+use crate::config::{Finding, Problem};
 use crate::error::{About, Class, Diagnose, chain};
 use crate::storage::Stored;
 use crate::tekton::record::OutcomeEntry;
@@ -51,10 +51,7 @@ impl From<&Entry> for OutcomeEntry {
             State::Skipped(reason) => ("skipped", (*reason).to_owned()),
             State::Failed(error) => ("failed", chain(error)),
         };
-        let (artifact, digest) = match &entry.artifact {
-            Artifact::Image(image) => (image.repository.to_string(), image.digest.to_string()),
-            run @ Artifact::Run(_) => (run.to_string(), String::new()),
-        };
+        let (artifact, digest) = entry.artifact.told();
         let logged = match &entry.state {
             State::Stored(stored) => stored.logged.as_slice(),
             _ => &[],
@@ -100,6 +97,11 @@ impl Outcome {
         !self.unusable.is_empty() && !self.has_signature()
     }
 
+    /// Whether a signature was added anywhere.
+    pub fn has_added(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.state, State::Stored(_)))
+    }
+
     fn has_signature(&self) -> bool {
         self.entries.iter().any(|entry| matches!(entry.state, State::Stored(_) | State::Present))
     }
@@ -117,7 +119,7 @@ pub enum Error {
     /// It could not be stored.
     #[error(transparent)]
     Store(#[from] storage::Error),
-    /// The configuration asks for something that this build does not have.
+    /// The configuration asks for something that this build does not have, or that lacks a setting.
     #[error("{0}")]
     NotBuilt(Finding),
 }
@@ -139,7 +141,10 @@ impl Diagnose for Error {
     }
 
     fn label(&self) -> &'static str {
-        self.inner().map_or("not_in_this_build", Diagnose::label)
+        match self {
+            Self::NotBuilt(Finding { problem: Problem::NotInThisBuild, .. }) => "not_in_this_build",
+            _ => self.inner().map_or("unset_setting", Diagnose::label),
+        }
     }
 
     fn hint(&self) -> Option<String> {

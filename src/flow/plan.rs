@@ -68,7 +68,7 @@ impl Plan {
         }
         let missing = config.unsupported_for(kind);
         // A storage that is missing fails alone; a signer or log that is missing leaves nothing to store.
-        let hopeless = missing.iter().any(|finding| !finding.key.ends_with(".storage"));
+        let hopeless = missing.iter().any(|finding| !finding.key.ends_with("storage"));
         for finding in missing {
             let failed = State::Failed(Error::NotBuilt(finding));
             self.settled.push(Entry::without_store(artifact.clone(), failed));
@@ -76,11 +76,9 @@ impl Plan {
         if hopeless {
             return;
         }
-        let mut stores = stores(kind, config).clone();
-        if let Artifact::Image(image) = &artifact
-            && stores.contains(&Storage::Oci)
-        {
-            self.add_to_registry(image, &mut stores, config);
+        let mut stores = config.stores_of(kind);
+        if let Artifact::Image(image) = &artifact {
+            self.add_statement(image, &mut stores, config);
         }
         if stores.is_empty() {
             return;
@@ -98,24 +96,22 @@ impl Plan {
 }
 
 impl Plan {
-    /// In bundles an image is signed by a statement of its own; `stores` keep what is left to do.
-    fn add_to_registry(&mut self, image: &Image, stores: &mut BTreeSet<Storage>, config: &Config) {
+    /// In bundles and in Archivista an image is signed by a statement of its own; `stores` keep what is left to do.
+    fn add_statement(&mut self, image: &Image, stores: &mut BTreeSet<Storage>, config: &Config) {
         let layout = &config.storage.oci;
-        if layout.keeps_bundles() {
-            let payload = Arc::new(payload::image_statement(image));
-            self.items.push(Item { payload, stores: [Storage::Oci].into(), signer: config.oci.signer });
+        let mut kept = BTreeSet::new();
+        if stores.contains(&Storage::Oci) && layout.keeps_bundles() {
+            kept.insert(Storage::Oci);
         }
         if !layout.keeps_tags() {
             stores.remove(&Storage::Oci);
         }
-    }
-}
-
-fn stores(kind: ArtifactKind, config: &Config) -> &BTreeSet<Storage> {
-    match kind {
-        ArtifactKind::TaskRun => &config.taskrun.storage,
-        ArtifactKind::PipelineRun => &config.pipelinerun.storage,
-        ArtifactKind::Oci => &config.oci.storage,
+        // It takes envelopes alone, and a simple signature has none.
+        kept.extend(stores.take(&Storage::Archivista));
+        if !kept.is_empty() {
+            let payload = Arc::new(payload::image_statement(image));
+            self.items.push(Item { payload, stores: kept, signer: config.oci.signer });
+        }
     }
 }
 
@@ -145,7 +141,11 @@ impl Item {
 
     pub(super) fn entry(&self, store: &'static str, place: &Place, signer: &str, state: State) -> Entry {
         let (artifact, signer) = (self.payload.artifact.clone(), signer.to_owned());
-        Entry { artifact, store, reference: place.to_string(), signer, state }
+        let named = match &state {
+            State::Stored(stored) => stored.named.clone(),
+            _ => None,
+        };
+        Entry { artifact, store, reference: named.unwrap_or_else(|| place.to_string()), signer, state }
     }
 
     /// A statement without a subject in a registry has nothing to be attached to there.

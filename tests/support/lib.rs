@@ -16,6 +16,7 @@
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
 //! | [`MadeFulcio`] | a Fulcio of Python's cryptography, for the certificates that no real one makes |
 //! | [`Prometheus`] | Prometheus, which scrapes what runs in a test and is asked what the dashboard asks |
+//! | [`FakeGcs`], [`S3Gateway`] | buckets of Google Cloud Storage and S3 |
 //! | [`Vault`] | Vault with a transit engine, which can be restarted, sealed and asked what it was asked |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
@@ -30,6 +31,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
 mod binary;
+mod buckets;
 mod certificate_log;
 mod cluster;
 mod cosign;
@@ -61,6 +63,7 @@ mod tuf;
 mod vault;
 
 pub use binary::{binary, installed, kubernetes};
+pub use buckets::{FakeGcs, S3Gateway};
 pub use certificate_log::CertificateLog;
 pub use cluster::{Cluster, Completion};
 pub use cosign::{Cosign, Identity, KeyPair, Layout};

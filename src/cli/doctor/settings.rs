@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn what_fails_artifacts_is_a_failure_and_what_nothing_reads_a_warning() {
-        let (_, findings) = judged(&[("artifacts.oci.storage", "gcs"), ("storage.gcs.bucket", "b")]);
+        let (_, findings) = judged(&[("artifacts.oci.storage", "docdb"), ("storage.docdb.url", "u")]);
         let state = |key: &str| findings.lines().iter().find(|line| line.found.contains(key)).unwrap().state;
         assert_eq!(state("artifacts.oci.storage"), State::Failed);
-        assert_eq!(state("storage.gcs.bucket"), State::Warning);
+        assert_eq!(state("storage.docdb.url"), State::Warning);
     }
 }

@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use jiff::Timestamp;
 
 use crate::cli::environment;
 use crate::client::http::Clients;
+use crate::client::registry::Registry;
 use crate::config::{Config, Fulcio, Kms, Signers};
 use crate::controller::settings::key_directory;
 use crate::credential::registry_config::RegistryConfig;
@@ -21,6 +22,7 @@ use crate::signature::log::Log;
 use crate::signature::services::Services;
 use crate::signature::services::sources::Sources;
 use crate::signature::{Error, Signers as Named};
+use crate::storage::remote::Remotes;
 
 /// The options.
 #[derive(Debug, Args)]
@@ -53,6 +55,7 @@ pub(super) struct MaterialOptions {
 pub(in crate::cli) struct Material {
     keys: Result<KeyRing, Arc<Error>>,
     services: Services,
+    remotes: OnceLock<Remotes>,
     by: By,
 }
 
@@ -79,7 +82,12 @@ impl Material {
             ..config.signers.clone()
         };
         let config = Config { signers, ..config.clone() };
-        Ok(Self { keys: Ok(keys), services: services(&config, registries).await?, by: By::Key })
+        Ok(Self {
+            keys: Ok(keys),
+            services: services(&config, registries).await?,
+            remotes: OnceLock::new(),
+            by: By::Key,
+        })
     }
 
     /// What signs one run.
@@ -90,6 +98,16 @@ impl Material {
             By::Service => Named { x509: kms.clone(), kms },
             By::Configuration => Named { x509, kms },
         }
+    }
+
+    /// The stores that are servers of their own: the same for all runs.
+    pub(super) fn remotes(
+        &self,
+        config: &Config,
+        registries: &Arc<RegistryConfig>,
+        registry: &Registry,
+    ) -> &Remotes {
+        self.remotes.get_or_init(|| Remotes::of(config, registries, registry, &environment::clouds()))
     }
 
     /// What records the signatures of a run with these annotations.
@@ -134,6 +152,7 @@ impl MaterialOptions {
             return Ok(Material {
                 keys: Err(no_key()),
                 services: services(config, registries).await?,
+                remotes: OnceLock::new(),
                 by: By::Configuration,
             });
         }
@@ -149,7 +168,7 @@ impl MaterialOptions {
         let services = services(&config, registries).await?;
         services.warnings().for_each(|warning| eprintln!("warning: {warning}"));
         // Nobody looks at keys: the identity signs.
-        Ok(Material { keys: Err(no_key()), services, by: By::Configuration })
+        Ok(Material { keys: Err(no_key()), services, remotes: OnceLock::new(), by: By::Configuration })
     }
 }
 
@@ -161,7 +180,7 @@ async fn of_service(key: &str, config: &Config, registries: &RegistryConfig) -> 
     if let Err(error) = services.kms() {
         return Err(Error::Service(error));
     }
-    Ok(Material { keys: Err(no_key()), services, by: By::Service })
+    Ok(Material { keys: Err(no_key()), services, remotes: OnceLock::new(), by: By::Service })
 }
 
 fn no_key() -> Arc<Error> {

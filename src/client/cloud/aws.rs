@@ -138,7 +138,12 @@ pub(super) fn signed(
     body: String,
     now: Timestamp,
 ) -> Result<RequestBuilder, Error> {
-    let signed = sign::sign(&Request { url: endpoint, headers, body: body.as_bytes() }, keys, scope, now);
+    let signed = sign::sign(
+        &Request { method: "POST", url: endpoint, headers, body: body.as_bytes() },
+        keys,
+        scope,
+        now,
+    );
     let mut request = web.to(endpoint)?.post(endpoint.clone()).header(AUTHORIZATION, &*signed.authorization);
     for (name, value) in headers {
         request = request.header(*name, *value);

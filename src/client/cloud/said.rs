@@ -7,7 +7,7 @@ use crate::client::answer;
 use crate::credential::{Credential, Redacted};
 
 /// Code and message, fit to be shown.
-pub(super) fn shown(body: &[u8], secrets: &[&Redacted]) -> String {
+pub(in crate::client) fn shown(body: &[u8], secrets: &[&Redacted]) -> String {
     let text = String::from_utf8_lossy(body);
     let said = in_json(body).or_else(|| in_xml(&text)).unwrap_or_else(|| text.into_owned());
     let said = secrets.iter().fold(said, |said, secret| secret.scrub(&said));
@@ -15,7 +15,7 @@ pub(super) fn shown(body: &[u8], secrets: &[&Redacted]) -> String {
 }
 
 /// Whether a refusal is one of asking too often; AWS says that with status 400.
-pub(super) fn is_throttling(said: &str) -> bool {
+pub(in crate::client) fn is_throttling(said: &str) -> bool {
     const CODES: [&str; 5] =
         ["Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"];
     let code = said.split(':').next().unwrap_or_default();

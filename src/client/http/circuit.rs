@@ -59,6 +59,8 @@ pub enum Service {
     Timestamp,
     /// Signatures by keys that stay there.
     Kms,
+    /// Signatures, anywhere but in registries.
+    Store,
 }
 
 /// Hears of every request that was answered or failed, and how long it took.

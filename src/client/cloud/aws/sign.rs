@@ -1,5 +1,5 @@
-//! Signature Version 4, for the few requests that are made here: POST, a path and a query that are sent as they stand,
-//! a body that is at hand. Pure; time is an argument. Checked against botocore in `tests/cloud`.
+//! Signature Version 4, for the few requests that are made here: a path and a query that are sent as they stand, a body
+//! that is at hand. Pure; time is an argument. Checked against botocore in `tests/cloud`.
 //!
 //! By hand and not by `aws-sigv4`: see Cargo.toml.
 
@@ -16,6 +16,8 @@ use super::Keys;
 /// What is signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
+    /// GET, POST or PUT.
+    pub method: &'a str,
     /// Where it goes.
     pub url: &'a Url,
     /// Headers that count, names in lower case; `host` and those of the signature come by themselves.
@@ -74,7 +76,8 @@ pub fn sign(request: &Request<'_>, keys: &Keys, scope: Scope<'_>, now: Timestamp
 
 /// The request as both sides write it down.
 fn canonical(request: &Request<'_>, headers: &[(&str, &str)], names: &str) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(format!("POST\n{}\n{}\n", request.url.path(), query(request.url)));
+    let mut text =
+        Zeroizing::new(format!("{}\n{}\n{}\n", request.method, request.url.path(), query(request.url)));
     for (name, value) in headers {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{name}:{}", value.trim());
