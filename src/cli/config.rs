@@ -53,7 +53,7 @@ struct Checked {
 /// One finding.
 #[derive(Serialize)]
 struct Found {
-    /// `error`, `warning`, `unsupported` (not in this build) or `unusable` (here, or so).
+    /// `error`, `warning`, `unsupported` (not in this build) or `unusable`.
     severity: &'static str,
     message: String,
 }
@@ -155,7 +155,7 @@ fn check_file(file: &Path) -> Result<Checked, Exit> {
 fn check_registries(file: &Path) -> Result<Checked, Exit> {
     let reading = registry_config(file, &environment::proxies(), Timestamp::now());
     let reading = reading.map_err(|error| refuse(&error, Exit::Failed))?;
-    let found = |finding: &registry_Finding| Found {
+    let found = |finding: &registry_config::Finding| Found {
         severity: if finding.severity() == Severity::Error { "error" } else { "warning" },
         message: format!("{}: {finding}", file.display()),
     };
