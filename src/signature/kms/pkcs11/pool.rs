@@ -36,7 +36,7 @@ struct Shared {
 impl ModuleKey {
     /// The key that the URI names; nothing is loaded yet.
     pub(in crate::signature::kms) fn of(text: &str) -> Result<Self, Failure> {
-        let uri = text.parse().map_err(failure)?;
+        let uri: Uri = text.parse().map_err(failure)?;
         let shared = Shared { uri, idle: Mutex::default(), refused: Mutex::default() };
         Ok(Self { shared: Arc::new(shared), turns: Arc::new(Semaphore::new(SESSIONS)) })
     }
