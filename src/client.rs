@@ -7,6 +7,7 @@ pub mod archivista;
 pub mod bucket;
 pub mod challenge;
 pub mod cloud;
+pub mod document;
 pub mod exchange;
 pub mod fulcio;
 pub mod grafeas;

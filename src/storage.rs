@@ -8,6 +8,7 @@
 
 mod access;
 mod archivista;
+mod docdb;
 mod grafeas;
 mod object;
 pub mod oci;
@@ -78,9 +79,9 @@ pub enum Place {
     },
     /// The annotations of the run itself, under this short key.
     Annotations(String),
-    /// Objects in a bucket.
+    /// Objects in a bucket, or a document in a collection.
     Objects {
-        /// The bucket, as `gs://name`.
+        /// The bucket or collection, as `gs://name`.
         bucket: String,
         /// What their names have in common; each has an ending of its own.
         name: String,

@@ -210,10 +210,11 @@ impl Storage {
     /// Whether this build can store there.
     pub const fn in_this_build(self) -> bool {
         match self {
-            Self::Docdb | Self::Kafka => false,
+            Self::Kafka => false,
             Self::Tekton
             | Self::Oci
             | Self::Gcs
+            | Self::Docdb
             | Self::Grafeas
             | Self::Archivista
             | Self::S3

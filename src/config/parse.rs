@@ -145,6 +145,7 @@ mod tests {
         ("storage.azure.container", "", "container", Bad::None),
         ("storage.azure.endpoint", "", "https://account.blob.core.example", Bad::None),
         ("storage.docdb.url", "", "(hidden)", Bad::None),
+        ("storage.docdb.endpoint", "", "http://dynamodb.example", Bad::None),
         ("storage.docdb.mongo-server-url", "", "(hidden)", Bad::None),
         ("storage.docdb.mongo-server-url-dir", "", "/etc/mongo", Bad::None),
         ("storage.docdb.mongo-server-url-path", "", "/etc/mongo/url", Bad::None),

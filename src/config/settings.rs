@@ -112,6 +112,8 @@ pub struct AzureStorage {
 pub struct DocdbStorage {
     /// URL of the collection.
     pub url: Secret,
+    /// Where `DynamoDB` or Firestore is reached.
+    pub endpoint: Option<String>,
     /// URL of the MongoDB server.
     pub mongo_server_url: Secret,
     /// Folder whose file `MONGO_SERVER_URL` has that URL.

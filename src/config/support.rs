@@ -49,8 +49,13 @@ impl Config {
 
     /// Why nothing can be stored there.
     fn unusable(&self, storage: Storage) -> Option<Refusal> {
-        if !storage.in_this_build() {
+        let collection = self.storage.docdb.url.reveal();
+        let is_foreign = storage == Storage::Docdb && collection.starts_with("mongo");
+        if is_foreign || !storage.in_this_build() {
             return Some(Refusal::new(Problem::NotInThisBuild, FAILS));
+        }
+        if storage == Storage::Docdb && collection.trim().is_empty() {
+            return Some(needs_other("storage.docdb.url"));
         }
         let settings = &self.storage;
         let needs: &[(&'static str, &Option<String>)] = match storage {
@@ -66,8 +71,7 @@ impl Config {
         };
         let unset = |value: &Option<String>| value.as_deref().is_none_or(|text| text.trim().is_empty());
         let (key, _) = needs.iter().find(|(_, value)| unset(value))?;
-        let remedy = format!("the artifacts that use it fail: set {key}, or choose another");
-        Some(Refusal::new(Problem::Needs(key), remedy))
+        Some(needs_other(key))
     }
 
     /// A key of a service that is not in this build. That there is none, or that it is misspelt, the signer says.
@@ -92,6 +96,10 @@ pub const KMS_SCHEMES: [&str; 6] =
     ["hashivault://", "openbao://", "awskms://", "gcpkms://", "azurekms://", "pkcs11:"];
 const FAILS: &str = "the artifacts that use it fail: choose another, or run a version that has it";
 const UNUSED: &str = "nothing reads it: remove it, or run a version that does";
+
+fn needs_other(key: &'static str) -> Refusal {
+    Refusal::new(Problem::Needs(key), format!("the artifacts that use it fail: set {key}, or choose another"))
+}
 
 fn missing(key: &str, value: &str, remedy: &str) -> Finding {
     Refusal::new(Problem::NotInThisBuild, remedy).of(key, Some(value))
@@ -143,6 +151,7 @@ mod tests {
             ("storage", "gcs", "storage.gcs.bucket"),
             ("storage", "grafeas", "storage.grafeas.projectid"),
             ("storage", "archivista", "storage.archivista.url"),
+            ("storage", "docdb", "storage.docdb.url"),
             ("also-storage", "s3", "storage.s3.bucket"),
             ("also-storage", "azure", "storage.azure.account"),
         ] {
@@ -161,6 +170,15 @@ mod tests {
     }
 
     #[test]
+    fn a_collection_of_mongodb_is_refused_by_name_and_never_shown() {
+        let config =
+            config(&[("artifacts.taskrun.storage", "docdb"), ("storage.docdb.url", "mongo://canary")]);
+        let told: Vec<_> = config.unsupported().iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("not in this build") && !told[0].contains("canary"), "{told:?}");
+    }
+
+    #[test]
     fn a_missing_signer_fails_the_artifacts_that_it_signs() {
         let by = |key| config(&[("artifacts.oci.signer", "kms"), ("signers.kms.kmsref", key)]);
         let kms = by("foo://key");
@@ -174,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_other_key_of_a_later_build_is_reported_and_fails_nothing() {
-        let idle = config(&[("storage.pubsub.topic", "t"), ("storage.docdb.url", "canary")]);
+        let idle = config(&[("storage.pubsub.topic", "t"), ("storage.docdb.mongo-server-url", "canary")]);
         assert_eq!(failing(&idle, ArtifactKind::Oci), []);
         let report: Vec<_> = idle.unsupported().iter().map(ToString::to_string).collect();
         assert_eq!(report.len(), 2);
@@ -185,11 +203,11 @@ mod tests {
     #[test]
     fn what_fails_artifacts_is_reported_once_and_first() {
         let config = config(&[
-            ("artifacts.taskrun.storage", "docdb"),
+            ("artifacts.taskrun.storage", "kafka"),
             ("builder.id", "x"),
-            ("storage.docdb.url", "u"),
+            ("storage.pubsub.topic", "t"),
         ]);
         let keys: Vec<_> = config.unsupported().into_iter().map(|finding| finding.key).collect();
-        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.docdb.url"]);
+        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.pubsub.topic"]);
     }
 }

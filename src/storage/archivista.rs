@@ -129,3 +129,57 @@ fn backend(error: store::Error) -> Error {
 }
 
 const GITOID: &str = ", gitoid ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::image_statement;
+    use crate::signature::certificate::Certificate;
+    use crate::signature::certificate::tests::{Leaf, NAME, TOKEN_ISSUER, authority, chain};
+    use crate::signature::key::Key;
+    use crate::signature::log::Evidence;
+    use crate::signature::signatory::Identity;
+    use crate::signature::trusted_root::TrustedRoot;
+    use crate::signature::{Signature, dsse};
+
+    #[test]
+    fn what_an_identity_signed_is_recognised_by_the_certificate_in_its_envelope() {
+        let (key, authority) = (Key::generate("run").unwrap(), authority());
+        let pems = chain(&authority, key.public_key(), &Leaf { name: NAME, ..Leaf::default() });
+        let root = vec![vec![pem::parse(authority.pem()).unwrap().into_contents()]];
+        let root = Arc::new(TrustedRoot::of_authorities(&root).unwrap());
+        let named = |name: &str| {
+            let (name, issuer) = (name.to_owned(), Some(TOKEN_ISSUER.to_owned()));
+            Signatory::Identity(Arc::new(Identity { name, issuer, root: Arc::clone(&root) }))
+        };
+        let image = format!("registry.test/app@sha256:{}", "0".repeat(64)).parse().unwrap();
+        let payload = Arc::new(image_statement(&image));
+        let bytes =
+            key.sign_now(&dsse::pre_authentication_encoding(payload.media_type, &payload.bytes)).unwrap();
+        let envelope = dsse::envelope(payload.media_type, &payload.bytes, "", &bytes);
+        let certificate = Some(Arc::new(Certificate::read(&pems).unwrap()));
+        let ours = Signed {
+            payload: Arc::clone(&payload),
+            signature: Signature { bytes, key: key.public_key().clone(), certificate },
+            envelope: Some(envelope.clone()),
+            signatory: named(NAME),
+            evidence: Evidence::default(),
+            envelope_timestamp: None,
+            logged: Vec::new(),
+        };
+        let stored = with_certificate(&ours).unwrap();
+        assert!(signed(&ours.signatory, &payload, &stored));
+        assert!(!signed(&named("https://other.test"), &payload, &stored));
+        assert!(!signed(&ours.signatory, &payload, &envelope), "without its certificate");
+        for rubbish in [&b"{}"[..], b"[]", b"\xff", b"{\"signatures\":[{\"certificate\":7}]}"] {
+            assert!(!signed(&ours.signatory, &payload, rubbish));
+        }
+    }
+
+    #[test]
+    fn the_names_of_earlier_uploads_are_read_out_of_the_outcome() {
+        let reference = format!("archivista at a.test{GITOID}0a 1b{ABOUT}TaskRun ci/build");
+        assert_eq!(gitoids(&reference), ["0a", "1b"]);
+        assert_eq!(gitoids("archivista at a.test, about TaskRun ci/build"), Vec::<String>::new());
+    }
+}

@@ -83,6 +83,9 @@ impl Bucket {
                 bucket.read(&token, name, now).await
             }
         };
+        if read.is_ok() {
+            self.unreadable.store(false, Ordering::Relaxed);
+        }
         read.map_err(|unread| match unread {
             Unread::Denied(error) => {
                 if !self.unreadable.swap(true, Ordering::Relaxed) {

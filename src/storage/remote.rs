@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use url::Url;
 
 use super::access::Access;
 use super::archivista::Envelopes;
+use super::docdb::{self, Collection, Documents};
 use super::grafeas::{Occurrences, Project};
 use super::object::{Bucket, Kind, Objects};
 use super::{Error, Place, Store, Stored};
@@ -21,6 +23,8 @@ use crate::client::bucket::azure::Azure;
 use crate::client::bucket::gcs::Gcs;
 use crate::client::bucket::s3::S3;
 use crate::client::cloud::Web;
+use crate::client::document::dynamodb::DynamoDb;
+use crate::client::document::firestore::Firestore;
 use crate::client::grafeas::Grafeas;
 use crate::client::http::Clients;
 use crate::client::registry::Registry;
@@ -41,6 +45,7 @@ enum Remote {
     Bucket(Arc<Bucket>),
     Archivista(Arc<Archivista>),
     Grafeas(Arc<Project>),
+    Documents(Arc<Collection>),
     Unusable(Storage, Arc<store::Error>),
 }
 
@@ -89,6 +94,7 @@ impl Remote {
             Self::Bucket(bucket) => Arc::new(Objects { bucket: Arc::clone(bucket), run }),
             Self::Archivista(server) => Arc::new(Envelopes { server: Arc::clone(server), remembered }),
             Self::Grafeas(project) => Arc::new(Occurrences { project: Arc::clone(project), run, remembered }),
+            Self::Documents(collection) => Arc::new(Documents(Arc::clone(collection))),
             Self::Unusable(storage, error) => Arc::new(Unusable(*storage, Arc::clone(error))),
         }
     }
@@ -110,7 +116,12 @@ impl Maker<'_> {
                 server.map(|server| Remote::Archivista(Arc::new(Archivista::new(server))))
             }
             Storage::Grafeas => self.grafeas(settings.grafeas.project_id.as_deref()?),
-            Storage::Tekton | Storage::Oci | Storage::Docdb | Storage::Kafka => return None,
+            Storage::Docdb => {
+                let url = settings.docdb.url.reveal();
+                let elsewhere = url.trim().is_empty() || url.starts_with("mongo");
+                (!elsewhere).then(|| self.docdb(url.trim()))?
+            }
+            Storage::Tekton | Storage::Oci | Storage::Kafka => return None,
         };
         Some(made.unwrap_or_else(|error| Remote::Unusable(storage, Arc::new(error))))
     }
@@ -122,12 +133,52 @@ impl Maker<'_> {
         Ok(self.bucket(Kind::Gcs(Gcs::new(server, bucket.to_owned())), format!("gs://{bucket}")))
     }
 
+    fn docdb(&self, text: &str) -> Result<Remote, store::Error> {
+        let refused = |reason| store::Error::Address { key: "storage.docdb.url", reason };
+        let url = Url::parse(text).map_err(|_| refused("it is no URL"))?;
+        let parameter = |name: &str| {
+            let found = url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+            found.filter(|value| !value.is_empty())
+        };
+        let host = url.host_str().ok_or_else(|| refused("it names no collection"))?;
+        let kind = match url.scheme() {
+            "dynamodb" => {
+                let key = parameter("partition_key").ok_or_else(|| refused("it has no partition_key"))?;
+                self.dynamodb(host, key, parameter("region"), parameter("endpoint"))?
+            }
+            "firestore" => {
+                let key = parameter("name_field").ok_or_else(|| refused("it has no name_field"))?;
+                let address = self.config.storage.docdb.endpoint.as_deref();
+                let address = address.unwrap_or("https://firestore.googleapis.com");
+                let server = self.server("Firestore", "storage.docdb.endpoint", address)?;
+                docdb::Kind::Firestore(Firestore::new(server, format!("{host}{}", url.path()), key))
+            }
+            _ => return Err(refused("it is neither dynamodb:// nor firestore://")),
+        };
+        let name = format!("{}://{host}{}", url.scheme(), url.path());
+        Ok(Remote::Documents(Arc::new(Collection { kind, name, access: self.access.clone() })))
+    }
+
+    fn dynamodb(
+        &self,
+        table: &str,
+        key: String,
+        region: Option<String>,
+        endpoint: Option<String>,
+    ) -> Result<docdb::Kind, store::Error> {
+        let region = region.or_else(|| self.access.region().map(str::to_owned));
+        let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+        let usual = format!("https://dynamodb.{region}.{}", domain(&region));
+        let address = endpoint.or_else(|| self.config.storage.docdb.endpoint.clone()).unwrap_or(usual);
+        let server = self.server("DynamoDB", "storage.docdb.endpoint", &address)?;
+        Ok(docdb::Kind::DynamoDb(DynamoDb::new(server, table.to_owned(), key, region)))
+    }
+
     fn s3(&self, bucket: &str) -> Result<Remote, store::Error> {
         let settings = &self.config.storage.s3;
         let region =
             settings.region.as_deref().or_else(|| self.access.region()).unwrap_or("us-east-1").to_owned();
-        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let usual = format!("https://s3.{region}.{domain}");
+        let usual = format!("https://s3.{region}.{}", domain(&region));
         let address = settings.endpoint.as_deref().unwrap_or(&usual);
         let server = self.server("S3", "storage.s3.endpoint", address)?;
         Ok(self.bucket(Kind::S3(S3::new(server, bucket.to_owned(), region)), format!("s3://{bucket}")))
@@ -162,6 +213,10 @@ impl Maker<'_> {
     fn server(&self, name: &'static str, key: &'static str, address: &str) -> Result<Server, store::Error> {
         Server::new(name, key, address, self.clients, self.registries)
     }
+}
+
+fn domain(region: &str) -> &'static str {
+    if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
 /// What earlier attempts at a run stored, as its outcome tells it.
@@ -235,5 +290,42 @@ impl Store for Unusable {
 
     async fn add(&self, _: &Place, _: &[Arc<Signed>]) -> Result<Stored, Error> {
         Err(self.error())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::tekton::Kind as RunKind;
+
+    #[test]
+    fn what_an_outcome_says_was_stored_is_remembered_by_store_artifact_and_subject() {
+        let run = RunArtifact {
+            kind: RunKind::TaskRun,
+            namespace: "ci".to_owned(),
+            name: "build".to_owned(),
+            uid: "u".to_owned(),
+        };
+        let artifact = Artifact::Run(run);
+        let entry = |store: &str, reference: &str, result: &str| json!({"artifact": artifact.to_string(), "store": store, "reference": reference, "result": result});
+        let outcome = json!([
+            entry("grafeas", "projects/p/occurrences/1, about a@sha256:0", "present"),
+            entry("grafeas", "projects/p/occurrences/2, about b@sha256:0", "stored"),
+            entry("grafeas", "projects/p/occurrences/3, about c@sha256:0", "failed"),
+            "rubbish",
+        ]);
+        let remembered = |text: String| Remembered::of(&BTreeMap::from([(OUTCOME.to_owned(), text)]));
+        let known = remembered(outcome.to_string());
+        let name = |store: &str, about: &str| known.name(store, &artifact, about);
+        let first = Some("projects/p/occurrences/1, about a@sha256:0".to_owned());
+        assert_eq!(name("grafeas", "a@sha256:0"), first);
+        assert_eq!(name("grafeas", "c@sha256:0"), None, "it is not there");
+        assert_eq!(name("archivista", "a@sha256:0"), None);
+        assert_eq!(name("grafeas", "sha256:0"), None, "a part is no subject");
+        for text in ["", "{}", "[", "[[]]"] {
+            assert_eq!(remembered(text.to_owned()).name("grafeas", &artifact, ""), None);
+        }
     }
 }

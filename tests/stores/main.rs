@@ -17,6 +17,7 @@
 #[path = "../core/agent.rs"]
 mod agent;
 mod buckets;
+mod documents;
 mod records;
 #[path = "../core/release.rs"]
 mod release;

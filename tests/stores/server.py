@@ -3,7 +3,8 @@ Analysis, Azure Blob Storage; and whoever says who the process is: the metadata 
 
 Prints one line of JSON with its port, and ends when its standard input does. Under /_control (POST, merged) are "fail":
 {"METHOD /path prefix": [status, content]}, "hang": [path prefixes that are never answered], "index": whether Archivista has
-one. /_log is everything that was asked, /_state what is kept.
+one. DynamoDB is there too, with botocore to recompute signatures and to validate requests by its model
+of the service, where botocore is installed. /_log is everything that was asked, /_state what is kept.
 """
 
 import base64, email.utils, hashlib, http.server, json, re, sys, threading, time
@@ -12,12 +13,14 @@ import urllib.parse as up
 STATE = {"fail": {}, "hang": [], "index": True}
 LOG, LOCK = [], threading.Lock()
 GOOGLE, AZURE = "ya29.canary-google", "canary-azure"
-ENVELOPES, NOTES, OCCURRENCES, BLOBS = {}, {}, [], {}
+ENVELOPES, NOTES, OCCURRENCES, BLOBS, ITEMS, DOCUMENTS = {}, {}, [], {}, {}, {}
+KEYS = {"AKIATABLE": "canary-table-secret"}
 
 
 class Refused(Exception):
-    def __init__(self, status, code, message=""):
-        self.status, self.body = status, json.dumps({"error": {"code": status, "status": code, "message": message}})
+    def __init__(self, status, code, message="", name="error"):
+        error = {"code": status, "status": code, "message": message}
+        self.status, self.body = status, json.dumps({name: error} if name == "error" else {name: code, "message": message})
 
 
 def must(condition, message):
@@ -121,6 +124,94 @@ def azure(method, path, body, headers):
     return 201, b""
 
 
+# --- DynamoDB
+
+def dynamodb(method, path, body, headers):
+    import botocore.session
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+    from botocore.validate import ParamValidator
+
+    def refuse(status, code):
+        raise Refused(status, "com.amazonaws.dynamodb.v20120810#" + code, "said so", "__type")
+    found = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/([^/]+)/dynamodb/aws4_request, "
+                         r"SignedHeaders=([^,]+), Signature=([0-9a-f]{64})", headers.get("authorization", ""))
+    if not found or found.group(1) not in KEYS:
+        refuse(400, "UnrecognizedClientException")
+    key, region, names, signature = found.groups()
+    again = AWSRequest(method=method, url=f"http://{headers['host']}{'/dynamodb' + path}", data=body,
+                       headers={name: headers[name] for name in names.split(";")})
+    again.context["timestamp"] = headers["x-amz-date"]
+    auth = SigV4Auth(Credentials(key, KEYS[key]), "dynamodb", region)
+    if auth.signature(auth.string_to_sign(again, auth.canonical_request(again)), again) != signature:
+        refuse(400, "InvalidSignatureException")
+    version, operation = headers["x-amz-target"].split(".")
+    must(version == "DynamoDB_20120810" and headers["content-type"] == "application/x-amz-json-1.0", "target")
+    content = json.loads(body)
+    model = botocore.session.get_session().get_service_model("dynamodb").operation_model(operation)
+    checked = json.loads(body)
+    if "Item" in checked:
+        checked["Item"]["Signed"] = {"B": base64.b64decode(checked["Item"]["Signed"]["B"], validate=True)}
+    report = ParamValidator().validate(checked, model.input_shape)
+    must(not report.has_errors(), report.generate_report())
+    if operation == "BatchGetItem":  # the reader of Chains
+        found = [ITEMS[key["Name"]["S"]] for key in content["RequestItems"]["signatures"]["Keys"] if key["Name"]["S"] in ITEMS]
+        return 200, {"Responses": {"signatures": found}, "UnprocessedKeys": {}}
+    if content["TableName"] != "signatures":
+        refuse(400, "ResourceNotFoundException")
+    if operation == "DescribeTable":  # the reader of Chains
+        keys = [{"AttributeName": "Name", "KeyType": "HASH"}]
+        return 200, {"Table": {"TableName": "signatures", "TableStatus": "ACTIVE", "KeySchema": keys}}
+    if operation == "GetItem":
+        name = content["Key"]["Name"]["S"]
+        return 200, {"Item": ITEMS[name]} if name in ITEMS else {}
+    must(operation == "PutItem", operation)
+    name = content["Item"]["Name"]["S"]
+    if content.get("ConditionExpression") == "attribute_not_exists(#key)" and name in ITEMS:
+        must(content["ExpressionAttributeNames"] == {"#key": "Name"}, "names")
+        refuse(400, "ConditionalCheckFailedException")
+    ITEMS[name] = content["Item"]
+    return 200, {}
+
+
+# --- Firestore
+
+def typed(value):
+    """What a typed value of Firestore means; anything else is no value."""
+    (kind, content), = value.items()
+    if kind == "mapValue":
+        return {name: typed(field) for name, field in content["fields"].items()}
+    if kind == "arrayValue":
+        return [typed(element) for element in content["values"]]
+    must(kind in ("nullValue", "booleanValue", "integerValue", "doubleValue", "stringValue", "bytesValue"), kind)
+    return int(content) if kind == "integerValue" else base64.b64decode(content, validate=True) if kind == "bytesValue" else content
+
+
+def firestore(method, path, body, headers):
+    if headers.get("authorization") != f"Bearer {GOOGLE}":
+        raise Refused(401, "UNAUTHENTICATED", "no token")
+    url = up.urlsplit(path)
+    found = re.fullmatch(r"/v1/projects/project/databases/\(default\)/documents/signatures/([^/]+)", url.path)
+    if not found:
+        raise Refused(403, "PERMISSION_DENIED", "Missing or insufficient permissions.")
+    name = up.unquote(found.group(1))
+    must("/" not in name, "name of a document")
+    if method == "GET":
+        if name not in DOCUMENTS:
+            raise Refused(404, "NOT_FOUND")
+        return 200, DOCUMENTS[name]
+    must(method == "PATCH", method)
+    if dict(up.parse_qsl(url.query)).get("currentDocument.exists") == "false" and name in DOCUMENTS:
+        raise Refused(409, "ALREADY_EXISTS")
+    document = json.loads(body)
+    read = {field: typed(value) for field, value in document["fields"].items()}
+    must(set(read) == {"Signed", "Signature", "Cert", "Chain", "Object"}, "fields")
+    must(read["Object"] == json.loads(read["Signed"]), "the object is what was signed")
+    DOCUMENTS[name] = {**document, "name": url.path[4:]}
+    return 200, DOCUMENTS[name]
+
+
 # --- Who the process is
 
 def metadata(method, path, body, headers):
@@ -133,7 +224,7 @@ def metadata(method, path, body, headers):
     raise Refused(404, "NOT_FOUND")
 
 
-PLACES = {"/archivista": archivista, "/grafeas": grafeas, "/azure": azure}
+PLACES = {"/archivista": archivista, "/grafeas": grafeas, "/azure": azure, "/dynamodb": dynamodb, "/firestore": firestore}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -160,7 +251,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/_state":
             blobs = {name: base64.b64encode(content).decode() for name, content in BLOBS.items()}
             envelopes = {name: content.decode() for name, (content, _) in ENVELOPES.items()}
-            return self.answer(200, {"blobs": blobs, "envelopes": envelopes, "notes": NOTES, "occurrences": OCCURRENCES})
+            return self.answer(200, {"blobs": blobs, "envelopes": envelopes, "notes": NOTES, "occurrences": OCCURRENCES, "items": ITEMS, "documents": DOCUMENTS})
         with LOCK:
             LOG.append(line)
         if any(self.path.startswith(prefix) for prefix in STATE["hang"]):
@@ -170,7 +261,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.answer(status, content)
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
-            place = next((p for p in PLACES if self.path.startswith(p + "/")), "")
+            place = next((p for p in PLACES if (self.path + "/").startswith(p + "/")), "")
             with LOCK:
                 status, content = PLACES.get(place, metadata)(self.command, self.path[len(place):], body, headers)
         except Refused as refused:
@@ -179,7 +270,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, content = 400, {"error": {"status": "INVALID_ARGUMENT", "message": repr(error)}}
         self.answer(status, content)
 
-    do_GET = do_POST = do_PUT = serve
+    do_GET = do_POST = do_PUT = do_PATCH = serve
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

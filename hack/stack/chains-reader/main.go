@@ -1,6 +1,7 @@
 // chains-reader reads back what an agent stored, by Chains' own code:
 //
 //	chains-reader gcs BUCKET < run.json     the payload and the signature of each key in the arguments, as JSON
+//	chains-reader docdb URL KEY             the payload and the signature in a document, as JSON
 //	chains-reader grafeas < occurrence.json whether Container Analysis' own types take an occurrence, field by field
 //
 // Cloud Storage is where STORAGE_EMULATOR_HOST says.
@@ -16,6 +17,7 @@ import (
 
 	pb "github.com/grafeas/grafeas/proto/v1/grafeas_go_proto"
 	"github.com/tektoncd/chains/pkg/chains/objects"
+	"github.com/tektoncd/chains/pkg/chains/storage/docdb"
 	"github.com/tektoncd/chains/pkg/chains/storage/gcs"
 	"github.com/tektoncd/chains/pkg/config"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
@@ -24,7 +26,11 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("usage: chains-reader gcs BUCKET KEY... | grafeas"))
+		fail(fmt.Errorf("usage: chains-reader gcs BUCKET KEY... | docdb URL KEY | grafeas"))
+	}
+	if os.Args[1] == "docdb" {
+		readDocument(os.Args[2], os.Args[3])
+		return
 	}
 	input, err := io.ReadAll(os.Stdin)
 	check(err)
@@ -68,6 +74,22 @@ func readGCS(input []byte, bucket string, keys []string) {
 		result[key] = entry
 	}
 	check(json.NewEncoder(os.Stdout).Encode(result))
+}
+
+func readDocument(url, key string) {
+	ctx := context.Background()
+	cfg := config.Config{}
+	cfg.Storage.DocDB.URL = url
+	backend, err := docdb.NewStorageBackend(ctx, cfg)
+	check(err)
+	opts := config.StorageOpts{ShortKey: key}
+	payloads, err := backend.RetrievePayloads(ctx, nil, opts)
+	check(err)
+	signatures, err := backend.RetrieveSignatures(ctx, nil, opts)
+	check(err)
+	encode := base64.StdEncoding.EncodeToString
+	entry := map[string]string{"payload": encode([]byte(payloads[key])), "signature": encode([]byte(signatures[key][0]))}
+	check(json.NewEncoder(os.Stdout).Encode(entry))
 }
 
 func check(err error) {

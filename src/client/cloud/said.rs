@@ -16,8 +16,14 @@ pub(in crate::client) fn shown(body: &[u8], secrets: &[&Redacted]) -> String {
 
 /// Whether a refusal is one of asking too often; AWS says that with status 400.
 pub(in crate::client) fn is_throttling(said: &str) -> bool {
-    const CODES: [&str; 5] =
-        ["Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"];
+    const CODES: [&str; 6] = [
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "ProvisionedThroughputExceededException",
+        "SlowDown",
+    ];
     let code = said.split(':').next().unwrap_or_default();
     CODES.contains(&code.trim())
 }

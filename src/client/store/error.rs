@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::client::http::SetupError;
 use crate::error::{Class, Diagnose};
 
+/// The one key whose address is none of HTTP.
+const DOCUMENTS: &str = "storage.docdb.url";
+
 /// What was asked of whom; all of it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -109,6 +112,10 @@ impl Diagnose for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Address { key: key @ DOCUMENTS, .. } => Some(format!(
+                "write {key} as dynamodb://TABLE?partition_key=Name or \
+                 firestore://projects/PROJECT/databases/(default)/documents/COLLECTION?name_field=Name"
+            )),
             Self::Address { key, .. } => Some(format!("set {key} to an address such as https://host")),
             Self::Refused { remedy, .. } => Some(remedy.clone()),
             Self::Malformed { asked } => {
