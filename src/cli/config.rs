@@ -140,7 +140,8 @@ fn check_file(file: &Path) -> Result<Checked, Exit> {
     let mut findings: Vec<Found> = parsed.warnings.iter().map(found("warning")).collect();
     let count = match parsed.config {
         Ok(config) => {
-            findings.extend(config.unsupported().iter().map(|finding| found(without_effect(finding))(finding)));
+            findings
+                .extend(config.unsupported().iter().map(|finding| found(without_effect(finding))(finding)));
             Some(data.len())
         }
         Err(mistakes) => {

@@ -127,7 +127,7 @@ async fn a_vault_that_is_away_and_comes_back_sealed_is_waited_for() {
     vault.kill();
     let during = crane.push_random_image("during").await;
     agent.build("during", &access, &during).await;
-    agent.event(&["cannot reach Vault at 127.0.0.1", "Tried again in"]).await;
+    agent.event(&["cannot reach Vault at 127.0.0.1", "Tried again as soon as http://127.0.0.1"]).await;
     vault.start_again().await;
     let sealed = crane.push_random_image("sealed").await;
     agent.build("sealed", &access, &sealed).await;
