@@ -89,17 +89,13 @@ impl Open {
     /// A signature over the SHA-256 hash of `message`.
     pub(super) fn sign(&self, uri: &Uri, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, Error> {
         let refused = |source| uri.refused("sign", source);
-        match algorithm {
-            Algorithm::Rsa => {
-                self.session.sign(&Mechanism::Sha256RsaPkcs, self.key, message).map_err(refused)
-            }
-            _ => {
-                let digest = Digest::of(message);
-                let pair = self.session.sign(&Mechanism::Ecdsa, self.key, digest.as_bytes().as_slice());
-                let pair = pair.map_err(refused)?;
-                raw::ecdsa_signature(&pair).ok_or_else(|| uri.refused("sign", Module::InvalidValue))
-            }
+        if algorithm == Algorithm::Rsa {
+            return self.session.sign(&Mechanism::Sha256RsaPkcs, self.key, message).map_err(refused);
         }
+        let digest = Digest::of(message);
+        let pair = self.session.sign(&Mechanism::Ecdsa, self.key, digest.as_bytes().as_slice());
+        let pair = pair.map_err(refused)?;
+        raw::ecdsa_signature(&pair).ok_or_else(|| uri.refused("sign", Module::InvalidValue))
     }
 
     fn attributes(

@@ -43,7 +43,7 @@ impl ModuleKey {
 
     /// The public half.
     pub(in crate::signature::kms) async fn read(&self) -> Result<KeyVersion, Failure> {
-        let public = self.in_session(|open, uri| open.public_key(uri)).await?;
+        let public = self.in_session(Open::public_key).await?;
         Ok(KeyVersion { name: self.shared.uri.shown.clone(), public, scheme: SCHEME })
     }
 
