@@ -22,7 +22,7 @@ async fn every_panel_and_alert_about_pull_secrets_is_answered_from_an_updater_at
     let ending = world.tenant("ending", 12).await;
     ending.create_pull_secret("{}").await;
     ending.another_token(None, SOON).await;
-    eventually("the exchange is scraped", SOON, async || prometheus.number("hallmark_exchanges_total").await)
+    eventually("the exchange is scraped", LONG, async || prometheus.number("hallmark_exchanges_total").await)
         .await;
     world.sts.fails(&ending.identity, 503, usize::MAX);
     // A rate wants one more.
