@@ -25,7 +25,7 @@ pub(super) fn text(status: &Status, style: Style) -> String {
         let since = age(status.now, oldest.since);
         let _ = writeln!(text, "Oldest unsigned: {} since {since}", oldest.run);
     }
-    let _ = writeln!(text, "{}", replicas(status, style));
+    let _ = writeln!(text, "{}", style.folded(0, &replicas(status, style)));
     let causes = counts.causes();
     if !causes.is_empty() {
         let _ = writeln!(text, "\n{}", style.bold("Why runs fail or wait"));
