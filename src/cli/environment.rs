@@ -55,9 +55,9 @@ fn google() -> cloud::google::Variables {
     }
 }
 
-fn azure() -> cloud::acr::Variables {
+fn azure() -> cloud::entra::Variables {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-    cloud::acr::Variables {
+    cloud::entra::Variables {
         client_id: set("AZURE_CLIENT_ID"),
         tenant_id: set("AZURE_TENANT_ID"),
         federated_token_file: set("AZURE_FEDERATED_TOKEN_FILE").map(PathBuf::from),
