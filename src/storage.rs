@@ -12,6 +12,7 @@ mod docdb;
 mod grafeas;
 mod object;
 pub mod oci;
+pub mod remembered;
 pub mod remote;
 pub mod tekton;
 

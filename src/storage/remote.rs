@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
 use url::Url;
 
 use super::access::Access;
@@ -16,8 +15,9 @@ use super::archivista::Envelopes;
 use super::docdb::{self, Collection, Documents};
 use super::grafeas::{Occurrences, Project};
 use super::object::{Bucket, Kind, Objects};
+use super::remembered::Remembered;
 use super::{Error, Place, Store, Stored};
-use crate::artifact::{Artifact, RunArtifact};
+use crate::artifact::RunArtifact;
 use crate::client::archivista::Archivista;
 use crate::client::bucket::azure::Azure;
 use crate::client::bucket::gcs::Gcs;
@@ -35,7 +35,6 @@ use crate::credential::registry_config::RegistryConfig;
 use crate::payload::Payload;
 use crate::signature::Signed;
 use crate::signature::signatory::Signatory;
-use crate::tekton::OUTCOME;
 
 /// The stores of one version of the configuration.
 #[derive(Default)]
@@ -219,51 +218,6 @@ fn domain(region: &str) -> &'static str {
     if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
-/// What earlier attempts at a run stored, as its outcome tells it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Remembered(Arc<Vec<Kept>>);
-
-#[derive(Debug)]
-struct Kept {
-    store: String,
-    artifact: String,
-    digest: String,
-    reference: String,
-}
-
-impl Remembered {
-    /// Out of the annotations of the run.
-    pub(super) fn of(annotations: &BTreeMap<String, String>) -> Self {
-        let outcome = annotations.get(OUTCOME).and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
-        let kept = outcome.into_iter().flatten().filter_map(|entry| {
-            let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let is_there = matches!(text("result").as_str(), "stored" | "present");
-            is_there.then(|| Kept {
-                store: text("store"),
-                artifact: text("artifact"),
-                digest: text("digest"),
-                reference: text("reference"),
-            })
-        });
-        Self(Arc::new(kept.collect()))
-    }
-
-    /// What `store` calls its record of `artifact` that is about `about`.
-    pub(super) fn name(&self, store: &str, artifact: &Artifact, about: &str) -> Option<String> {
-        let (artifact, digest) = artifact.told();
-        let same = self
-            .0
-            .iter()
-            .filter(|kept| kept.store == store && kept.artifact == artifact && kept.digest == digest);
-        let named =
-            same.filter(|kept| kept.reference.strip_suffix(about).is_some_and(|rest| rest.ends_with(ABOUT)));
-        named.map(|kept| kept.reference.clone()).next()
-    }
-}
-
-/// What names and what they are about are joined by.
-pub(super) const ABOUT: &str = ", about ";
-
 /// A store that cannot be set up: whatever goes there fails, and nothing else does.
 struct Unusable(Storage, Arc<store::Error>);
 
@@ -290,42 +244,5 @@ impl Store for Unusable {
 
     async fn add(&self, _: &Place, _: &[Arc<Signed>]) -> Result<Stored, Error> {
         Err(self.error())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::tekton::Kind as RunKind;
-
-    #[test]
-    fn what_an_outcome_says_was_stored_is_remembered_by_store_artifact_and_subject() {
-        let run = RunArtifact {
-            kind: RunKind::TaskRun,
-            namespace: "ci".to_owned(),
-            name: "build".to_owned(),
-            uid: "u".to_owned(),
-        };
-        let artifact = Artifact::Run(run);
-        let entry = |store: &str, reference: &str, result: &str| json!({"artifact": artifact.to_string(), "store": store, "reference": reference, "result": result});
-        let outcome = json!([
-            entry("grafeas", "projects/p/occurrences/1, about a@sha256:0", "present"),
-            entry("grafeas", "projects/p/occurrences/2, about b@sha256:0", "stored"),
-            entry("grafeas", "projects/p/occurrences/3, about c@sha256:0", "failed"),
-            "rubbish",
-        ]);
-        let remembered = |text: String| Remembered::of(&BTreeMap::from([(OUTCOME.to_owned(), text)]));
-        let known = remembered(outcome.to_string());
-        let name = |store: &str, about: &str| known.name(store, &artifact, about);
-        let first = Some("projects/p/occurrences/1, about a@sha256:0".to_owned());
-        assert_eq!(name("grafeas", "a@sha256:0"), first);
-        assert_eq!(name("grafeas", "c@sha256:0"), None, "it is not there");
-        assert_eq!(name("archivista", "a@sha256:0"), None);
-        assert_eq!(name("grafeas", "sha256:0"), None, "a part is no subject");
-        for text in ["", "{}", "[", "[[]]"] {
-            assert_eq!(remembered(text.to_owned()).name("grafeas", &artifact, ""), None);
-        }
     }
 }
