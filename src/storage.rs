@@ -100,6 +100,15 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// The name of a place that holds one signature, whether others may have a right to it, and the first of `all`, which
+    /// signs there.
+    fn single<'a, T>(&'a self, all: &'a [T]) -> Option<(&'a str, bool, &'a T)> {
+        let Self::Objects { name, shared, .. } = self else { return None };
+        all.first().map(|first| (name.as_str(), *shared, first))
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -156,6 +156,11 @@ impl Answer {
     pub fn says(&self, code: &str) -> bool {
         self.said.split(':').next().is_some_and(|said| said.trim() == code)
     }
+
+    /// Whether these words are in its refusal, where there is no code that tells.
+    pub fn mentions(&self, words: &str) -> bool {
+        self.said.contains(words)
+    }
 }
 
 /// The header that shows a token; marked, so that no log of headers has it.
