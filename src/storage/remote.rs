@@ -4,6 +4,8 @@
 //! Guarantees: one that cannot be set up fails what asks for it and nothing else (defect D9); one client and one identity
 //! for all runs. Must not: ask anybody anything before a run does.
 
+mod look;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,6 +37,8 @@ use crate::credential::registry_config::RegistryConfig;
 use crate::payload::Payload;
 use crate::signature::Signed;
 use crate::signature::signatory::Signatory;
+
+pub use look::{Look, Sight};
 
 /// The stores of one version of the configuration.
 #[derive(Default)]
