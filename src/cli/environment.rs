@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::client::cloud::Web;
 use crate::client::registry::Registry;
+use crate::client::store::MONGO_SERVER_URL;
+use crate::config::Secret;
 use crate::credential::files::docker::Surroundings;
 use crate::credential::registry_config::{Proxies, RegistryConfig};
 use crate::credential::{Redacted, cloud};
@@ -17,6 +19,7 @@ use crate::identity::job::{Buildkite, Github};
 use crate::identity::request::RequestedToken;
 use crate::identity::token::IdentityToken;
 use crate::signature::kms;
+use crate::storage::remote;
 use crate::telemetry::traces::{self, Traces};
 
 /// The proxies of the process, as most programs read them. What is no proxy is passed over with a warning.
@@ -89,6 +92,15 @@ fn aws() -> cloud::ecr::Variables {
         endpoint_ecr_public: set("AWS_ENDPOINT_URL_ECR_PUBLIC"),
         endpoint_sts: set("AWS_ENDPOINT_URL_STS"),
         endpoint_kms: set("AWS_ENDPOINT_URL_KMS"),
+    }
+}
+
+/// What is said of stores.
+pub(super) fn stores() -> remote::Surroundings {
+    remote::Surroundings {
+        clouds: clouds(),
+        mongo_server_url: variable(MONGO_SERVER_URL).map(|url| Secret::new(&url)),
+        authorities: variable("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from),
     }
 }
 

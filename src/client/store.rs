@@ -19,7 +19,7 @@ use reqwest::{Client, RequestBuilder};
 use url::Url;
 use zeroize::Zeroizing;
 
-pub use error::{Asked, Error};
+pub use error::{Asked, Error, MONGO_SERVER_URL};
 
 use super::cloud::said;
 use super::http::{Circuits, Clients, Service, Transport, admit, body, trace_context};

@@ -183,12 +183,21 @@ impl Follower {
         process: Process,
         registry: Registry,
     ) -> Self {
-        let Process { keys, proxies, surroundings, clouds, trust_cache, exchanges, identities, vault } =
-            process;
+        let Process {
+            keys,
+            proxies,
+            surroundings,
+            clouds,
+            trust_cache,
+            exchanges,
+            identities,
+            vault,
+            stores,
+        } = process;
         Self {
             keys: KeyFiles::new(client.clone(), keys),
             policy_keys: PolicyKeys::new(client.clone(), namespace),
-            stores: Stores::new(clouds.clone(), registry.clone()),
+            stores: Stores::new(stores, registry.clone()),
             clouds: Clouds::new(client.clone(), clouds, &exchanges, registry.clone()),
             client,
             namespace: namespace.to_owned(),

@@ -1,5 +1,5 @@
-//! The store `docdb`: one document for each signature, in `DynamoDB` or Firestore, under the fields of Chains (specification
-//! §6.4).
+//! The store `docdb`: one document for each signature, in `DynamoDB`, Firestore or `MongoDB`, under the fields of Chains
+//! (specification §6.4).
 //!
 //! # Names
 //!
@@ -25,6 +25,8 @@ use crate::client::bucket::{Replace, Written};
 use crate::client::document::Document;
 use crate::client::document::dynamodb::DynamoDb;
 use crate::client::document::firestore::Firestore;
+#[cfg(feature = "mongodb")]
+use crate::client::document::mongodb::MongoDb;
 use crate::client::store;
 use crate::credential::cloud::Failure;
 use crate::payload::Payload;
@@ -43,7 +45,9 @@ pub(super) struct Collection {
 pub(super) enum Kind {
     DynamoDb(DynamoDb),
     Firestore(Firestore),
-    }
+    #[cfg(feature = "mongodb")]
+    MongoDb(MongoDb),
+}
 
 impl Collection {
     /// The document `name`, if there is one.
@@ -58,7 +62,9 @@ impl Collection {
             Kind::Firestore(collection) => {
                 collection.read(&self.access.google(now).await.map_err(closed)?, &plain(name)).await
             }
-                    };
+            #[cfg(feature = "mongodb")]
+            Kind::MongoDb(collection) => collection.read(name).await,
+        };
         read.map_err(backend)
     }
 
@@ -74,7 +80,9 @@ impl Collection {
                 let token = self.access.google(now).await.map_err(closed)?;
                 collection.write(&token, &plain(name), document, replace).await
             }
-                    };
+            #[cfg(feature = "mongodb")]
+            Kind::MongoDb(collection) => collection.write(name, document, replace).await,
+        };
         written.map_err(backend)
     }
 

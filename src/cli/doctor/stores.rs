@@ -35,7 +35,7 @@ pub(super) async fn check(
         Ok(registry) => registry,
         Err(error) => return findings.add(Finding::of(CHECK, &error)),
     };
-    let stores = Remotes::of(config, registries, &registry, &environment::clouds());
+    let stores = Remotes::of(config, registries, &registry, &environment::stores());
     for look in stores.look().await {
         findings.add(told(&look));
     }
