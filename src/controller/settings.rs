@@ -183,17 +183,8 @@ impl Follower {
         process: Process,
         registry: Registry,
     ) -> Self {
-        let Process {
-            keys,
-            proxies,
-            surroundings,
-            clouds,
-            trust_cache,
-            exchanges,
-            identities,
-            vault,
-            stores,
-        } = process;
+        let Process { keys, proxies, surroundings, clouds, exchanges, vault, stores, .. } = process;
+        let (identities, trust_cache) = (process.identities, process.trust_cache);
         Self {
             keys: KeyFiles::new(client.clone(), keys),
             policy_keys: PolicyKeys::new(client.clone(), namespace),

@@ -118,11 +118,11 @@ fn fitted(stored: &[(&OutcomeEntry, (&str, &str))], room: usize) -> String {
         let names = stores.entry(&entry.store).or_default();
         names.insert(key((&entry.artifact, &entry.digest), about), name);
     }
-    let mut left = room;
+    // The braces, the fields' names and a number, of every store before any name.
+    let frames = stores.iter().map(|(store, names)| 64 + store.len() + quoted(common(names)));
+    let mut left = room.saturating_sub(frames.sum());
     let told = stores.into_iter().map(|(store, names)| {
         let prefix = common(&names);
-        // The braces, the fields' names and a number.
-        left = left.saturating_sub(64 + store.len() + quoted(prefix));
         let mut told = Names { store: store.to_owned(), prefix: prefix.to_owned(), ..Names::default() };
         for (key, name) in &names {
             let rest = name.strip_prefix(prefix).unwrap_or(name);

@@ -144,7 +144,7 @@ mod tests {
         let shown =
             |text: &str| said.secrets.iter().fold(text.to_owned(), |text, secret| secret.scrub(&text));
         assert_eq!(shown("no can/ary"), "no [redacted]");
-        assert_eq!(shown("at mongodb://user:can%2Fary@a.test"), "at [redacted]");
+        assert_eq!(shown("at mongodb://user:can%2Fary@a.test"), "at mongodb://user:[redacted]@a.test");
     }
 
     #[tokio::test]
