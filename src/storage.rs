@@ -12,6 +12,7 @@ mod docdb;
 mod grafeas;
 mod object;
 pub mod oci;
+pub mod remembered;
 pub mod remote;
 pub mod tekton;
 
@@ -97,6 +98,15 @@ pub enum Place {
         /// What an earlier attempt was told that it is called, with what it is about.
         named: Option<String>,
     },
+}
+
+impl Place {
+    /// The name of a place that holds one signature, whether others may have a right to it, and the first of `all`, which
+    /// signs there.
+    fn single<'a, T>(&'a self, all: &'a [T]) -> Option<(&'a str, bool, &'a T)> {
+        let Self::Objects { name, shared, .. } = self else { return None };
+        all.first().map(|first| (name.as_str(), *shared, first))
+    }
 }
 
 impl fmt::Display for Place {

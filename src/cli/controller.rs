@@ -106,6 +106,7 @@ pub async fn run(arguments: Arguments) -> Exit {
             exchanges: exchanges.clone(),
             identities: environment::identities(Some(&client)),
             vault: environment::kms(),
+            stores: environment::stores(),
         },
         companions: Companions {
             logging: arguments.config_logging,

@@ -18,6 +18,7 @@ mod registries;
 mod rights;
 mod services;
 mod settings;
+mod stores;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -169,6 +170,8 @@ async fn examine(
     let token = identity::token(&visit, deployment.as_ref(), &config, findings).await;
     progress.now("asking Fulcio, logs and other servers");
     servers.check(token.as_ref(), findings).await;
+    progress.now("asking the stores");
+    stores::check(&visit, &config, &registries, findings).await;
     if let Some(image) = &arguments.image {
         progress.now("asking the registry");
         registries::probe(&visit, image, &registries, findings).await;

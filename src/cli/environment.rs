@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::client::cloud::Web;
 use crate::client::registry::Registry;
+use crate::client::store::MONGO_SERVER_URL;
+use crate::config::Secret;
 use crate::credential::files::docker::Surroundings;
 use crate::credential::registry_config::{Proxies, RegistryConfig};
 use crate::credential::{Redacted, cloud};
@@ -17,6 +19,7 @@ use crate::identity::job::{Buildkite, Github};
 use crate::identity::request::RequestedToken;
 use crate::identity::token::IdentityToken;
 use crate::signature::kms;
+use crate::storage::remote;
 use crate::telemetry::traces::{self, Traces};
 
 /// The proxies of the process, as most programs read them. What is no proxy is passed over with a warning.
@@ -55,9 +58,9 @@ fn google() -> cloud::google::Variables {
     }
 }
 
-fn azure() -> cloud::acr::Variables {
+fn azure() -> cloud::entra::Variables {
     let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-    cloud::acr::Variables {
+    cloud::entra::Variables {
         client_id: set("AZURE_CLIENT_ID"),
         tenant_id: set("AZURE_TENANT_ID"),
         federated_token_file: set("AZURE_FEDERATED_TOKEN_FILE").map(PathBuf::from),
@@ -89,6 +92,15 @@ fn aws() -> cloud::ecr::Variables {
         endpoint_ecr_public: set("AWS_ENDPOINT_URL_ECR_PUBLIC"),
         endpoint_sts: set("AWS_ENDPOINT_URL_STS"),
         endpoint_kms: set("AWS_ENDPOINT_URL_KMS"),
+    }
+}
+
+/// What is said of stores.
+pub(super) fn stores() -> remote::Surroundings {
+    remote::Surroundings {
+        clouds: clouds(),
+        mongo_server_url: variable(MONGO_SERVER_URL).map(|url| Secret::new(&url)),
+        authorities: variable("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from),
     }
 }
 

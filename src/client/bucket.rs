@@ -10,7 +10,9 @@ pub mod azure;
 pub mod gcs;
 pub mod s3;
 
-use super::store::Error;
+use bytes::Bytes;
+
+use super::store::{Answer, Error, Server};
 
 /// What a write may replace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,5 +44,21 @@ pub enum Unread {
 impl From<Error> for Unread {
     fn from(error: Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+/// What an answer to a read means; `absent` says that 404 is for the object, `denied` that 403 is for reading.
+fn object(
+    server: &Server,
+    what: &str,
+    answer: Answer,
+    (absent, denied): (bool, bool),
+    remedy: String,
+) -> Result<Option<Bytes>, Unread> {
+    match answer.status.as_u16() {
+        200 => Ok(Some(answer.body)),
+        404 if absent => Ok(None),
+        403 if denied => Err(Unread::Denied(server.refused(what, &answer, remedy))),
+        _ => Err(Unread::Failed(server.refused(what, &answer, remedy))),
     }
 }

@@ -1,4 +1,4 @@
-//! Documents in the databases of clouds: `DynamoDB` and Firestore, as the library of Chains lays them out (Chains specification
+//! Documents in databases: `DynamoDB`, Firestore and `MongoDB`, as the library of Chains lays them out (Chains specification
 //! §6.4). Two requests of each: read a document by its name, write one.
 //!
 //! Guarantees: a document is written whole or not at all, and one that must not be replaced is not. Must not: search; a
@@ -6,6 +6,8 @@
 
 pub mod dynamodb;
 pub mod firestore;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 
 use serde_json::Value;
 

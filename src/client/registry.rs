@@ -33,6 +33,8 @@ mod trial;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::select_ok;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::client::http::{Clients, Service, Transport};
@@ -93,7 +95,7 @@ impl Registry {
     }
 
     /// Asks whether a host answers at all, whatever it answers: a registry or its token service by name, any other
-    /// server by the URL of its root.
+    /// server by the URL of its root, and one that speaks no HTTP by `tcp://` and its hosts.
     pub async fn answers(&self, host: &str, insecure: bool, config: &Arc<RegistryConfig>) -> bool {
         if host.contains("://") {
             return self.server_answers(host, config).await;
@@ -106,7 +108,13 @@ impl Registry {
     async fn server_answers(&self, origin: &str, config: &RegistryConfig) -> bool {
         let Ok(client) = self.0.clients.of(&Transport::to(origin, config)) else { return false };
         let passage = self.0.clients.circuits().probe(Service::Registry, origin, Instant::now());
-        let answers = client.get(origin).send().await.is_ok();
+        let answers = match origin.strip_prefix("tcp://") {
+            // One of a database's hosts that takes a connection is enough.
+            Some(hosts) => {
+                select_ok(hosts.split(',').map(|host| Box::pin(TcpStream::connect(host)))).await.is_ok()
+            }
+            None => client.get(origin).send().await.is_ok(),
+        };
         if answers {
             passage.answered();
         } else {

@@ -19,7 +19,7 @@ use reqwest::{Client, RequestBuilder};
 use url::Url;
 use zeroize::Zeroizing;
 
-pub use error::{Asked, Error};
+pub use error::{Asked, Error, MONGO_SERVER_URL};
 
 use super::cloud::said;
 use super::http::{Circuits, Clients, Service, Transport, admit, body, trace_context};
@@ -155,6 +155,11 @@ impl Answer {
     /// Whether the server gave this code with its refusal.
     pub fn says(&self, code: &str) -> bool {
         self.said.split(':').next().is_some_and(|said| said.trim() == code)
+    }
+
+    /// Whether these words are in its refusal, where there is no code that tells.
+    pub fn mentions(&self, words: &str) -> bool {
+        self.said.contains(words)
     }
 }
 

@@ -122,6 +122,13 @@ pub struct DocdbStorage {
     pub mongo_server_url_path: Option<PathBuf>,
 }
 
+impl DocdbStorage {
+    /// Whether the collection is of `MongoDB` and this build has nothing to reach that with.
+    pub fn is_foreign(&self) -> bool {
+        !cfg!(feature = "mongodb") && self.url.reveal().trim().starts_with("mongo:")
+    }
+}
+
 /// Settings of the Container Analysis storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrafeasStorage {

@@ -211,7 +211,7 @@ impl Context {
             .then(|| verdict(outcome.failures(), attempts, job.since.elapsed(), window, chance));
         let summary = Summary::of(&outcome, &run.absent(), verdict.as_ref(), attempts);
         let release = !matches!(verdict, Some(Verdict::Retry(_)));
-        let annotations = summary.annotations();
+        let annotations = summary.annotations_beside(&run.run().metadata().annotations);
         let completed = head.completed_at();
         // What was stored is remembered, however late it comes: some stores cannot be asked for it.
         if release || attempts <= record::RETRIES_WRITTEN || outcome.has_added() {

@@ -183,12 +183,12 @@ impl Follower {
         process: Process,
         registry: Registry,
     ) -> Self {
-        let Process { keys, proxies, surroundings, clouds, trust_cache, exchanges, identities, vault } =
-            process;
+        let Process { keys, proxies, surroundings, clouds, exchanges, vault, stores, .. } = process;
+        let (identities, trust_cache) = (process.identities, process.trust_cache);
         Self {
             keys: KeyFiles::new(client.clone(), keys),
             policy_keys: PolicyKeys::new(client.clone(), namespace),
-            stores: Stores::new(clouds.clone(), registry.clone()),
+            stores: Stores::new(stores, registry.clone()),
             clouds: Clouds::new(client.clone(), clouds, &exchanges, registry.clone()),
             client,
             namespace: namespace.to_owned(),

@@ -13,8 +13,9 @@
 //! Read the environment: its values come with [`Surroundings`]. Speak HTTP: `client::cloud` does.
 
 pub mod account;
-pub mod acr;
+mod acr;
 pub mod ecr;
+pub mod entra;
 mod failure;
 pub mod federation;
 pub mod google;
@@ -55,7 +56,7 @@ pub struct Surroundings {
     /// Of Google Cloud.
     pub google: google::Variables,
     /// Of Azure.
-    pub azure: acr::Variables,
+    pub azure: entra::Variables,
 }
 
 /// A credential, and the times that it has.

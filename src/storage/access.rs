@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 use crate::client::cloud::Web;
 use crate::client::cloud::aws::Keys;
 use crate::credential::Redacted;
-use crate::credential::cloud::acr::Purpose;
-use crate::credential::cloud::{Failure, Surroundings, acr, ecr, google};
+use crate::credential::cloud::entra::Purpose;
+use crate::credential::cloud::{Failure, Surroundings, ecr, entra, google};
 
 /// A credential is renewed so long before it ends.
 const EARLY: SignedDuration = SignedDuration::from_mins(5);
@@ -59,7 +59,7 @@ impl Access {
     pub(super) async fn azure(&self, account: &str, now: Timestamp) -> Result<Redacted, Arc<Failure>> {
         obtained(&self.0.azure, now, async {
             let purpose = Purpose { resource: STORAGE, authority: ENTRA, of: account };
-            let token = acr::access_token(&self.0.surroundings.azure, &self.0.web, &purpose, now).await?;
+            let token = entra::access_token(&self.0.surroundings.azure, &self.0.web, &purpose, now).await?;
             Ok((token.token, until(now, token.expires_at)))
         })
         .await

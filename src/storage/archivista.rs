@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::remote::{ABOUT, Remembered};
+use super::remembered::{ABOUT, Remembered};
 use super::{Error, Place, Store, Stored};
 use crate::client::archivista;
 use crate::client::store;

@@ -1,5 +1,5 @@
-//! The store `docdb`: one document for each signature, in `DynamoDB` or Firestore, under the fields of Chains (specification
-//! §6.4).
+//! The store `docdb`: one document for each signature, in `DynamoDB`, Firestore or `MongoDB`, under the fields of Chains
+//! (specification §6.4).
 //!
 //! # Names
 //!
@@ -25,6 +25,8 @@ use crate::client::bucket::{Replace, Written};
 use crate::client::document::Document;
 use crate::client::document::dynamodb::DynamoDb;
 use crate::client::document::firestore::Firestore;
+#[cfg(feature = "mongodb")]
+use crate::client::document::mongodb::MongoDb;
 use crate::client::store;
 use crate::credential::cloud::Failure;
 use crate::payload::Payload;
@@ -43,10 +45,13 @@ pub(super) struct Collection {
 pub(super) enum Kind {
     DynamoDb(DynamoDb),
     Firestore(Firestore),
+    #[cfg(feature = "mongodb")]
+    MongoDb(MongoDb),
 }
 
 impl Collection {
-    async fn read(&self, name: &str) -> Result<Option<Document>, Error> {
+    /// The document `name`, if there is one.
+    pub(super) async fn read(&self, name: &str) -> Result<Option<Document>, Error> {
         let now = Timestamp::now();
         let closed = |failure| self.closed(name, failure);
         let read = match &self.kind {
@@ -57,6 +62,8 @@ impl Collection {
             Kind::Firestore(collection) => {
                 collection.read(&self.access.google(now).await.map_err(closed)?, &plain(name)).await
             }
+            #[cfg(feature = "mongodb")]
+            Kind::MongoDb(collection) => collection.read(name).await,
         };
         read.map_err(backend)
     }
@@ -73,6 +80,8 @@ impl Collection {
                 let token = self.access.google(now).await.map_err(closed)?;
                 collection.write(&token, &plain(name), document, replace).await
             }
+            #[cfg(feature = "mongodb")]
+            Kind::MongoDb(collection) => collection.write(name, document, replace).await,
         };
         written.map_err(backend)
     }
@@ -122,22 +131,18 @@ impl Store for Documents {
         payload: &Payload,
         signatories: &[Signatory],
     ) -> Result<Vec<Signatory>, Error> {
-        let (Place::Objects { name, shared, .. }, Some(first)) = (place, signatories.first()) else {
-            return Ok(Vec::new());
-        };
+        let Some((name, shared, first)) = place.single(signatories) else { return Ok(Vec::new()) };
         let lacks = match self.0.read(name).await? {
             Some(document) if document.signed == payload.bytes => !is_by(first, payload, &document),
             // Another image of the same short name was here first.
-            Some(_) if *shared => false,
+            Some(_) if shared => false,
             _ => true,
         };
         Ok(lacks.then(|| first.clone()).into_iter().collect())
     }
 
     async fn add(&self, place: &Place, signed: &[Arc<Signed>]) -> Result<Stored, Error> {
-        let (Place::Objects { name, shared, .. }, Some(signed)) = (place, signed.first()) else {
-            return Ok(Stored::default());
-        };
+        let Some((name, shared, signed)) = place.single(signed) else { return Ok(Stored::default()) };
         let (certificate, chain) = signed.pems();
         let document = Document {
             signed: signed.payload.bytes.clone(),
@@ -146,10 +151,10 @@ impl Store for Documents {
             chain,
             object: serde_json::from_slice(&signed.payload.bytes).unwrap_or_default(),
         };
-        let replace = if *shared { Replace::Nothing } else { Replace::Anything };
+        let replace = if shared { Replace::Nothing } else { Replace::Anything };
         let written = self.0.write(name, &document, replace).await?;
         // One by a key of before is replaced; that of another image is not.
-        if *shared && written == Written::Before {
+        if shared && written == Written::Before {
             let is_same = |there: &Document| there.signed == document.signed;
             if self.0.read(name).await?.as_ref().is_some_and(is_same) {
                 self.0.write(name, &document, Replace::Anything).await?;

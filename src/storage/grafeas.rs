@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::access::Access;
-use super::remote::{ABOUT, Remembered};
+use super::remembered::{ABOUT, Remembered};
 use super::{Error, Place, Store, Stored};
 use crate::artifact::{Artifact, RunArtifact};
 use crate::client::grafeas::{Grafeas, Occurrence};

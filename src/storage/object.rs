@@ -51,8 +51,8 @@ pub(super) enum Kind {
 }
 
 /// Why an object is not known.
-enum Unknown {
-    Denied,
+pub(super) enum Unknown {
+    Denied(Error),
     Failed(Error),
 }
 
@@ -61,7 +61,11 @@ impl Bucket {
         Self { kind, name, access, unreadable: AtomicBool::new(false) }
     }
 
-    fn store(&self) -> &'static str {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn store(&self) -> &'static str {
         match self.kind {
             Kind::Gcs(_) => "gcs",
             Kind::S3(_) => "s3",
@@ -91,8 +95,20 @@ impl Bucket {
                 if !self.unreadable.swap(true, Ordering::Relaxed) {
                     tracing::warn!(hint = error.hint(), "what is there is not replaced: {error}");
                 }
-                Unknown::Denied
+                Unknown::Denied(backend(error))
             }
+            Unread::Failed(error) => Unknown::Failed(backend(error)),
+        })
+    }
+
+    /// Whether it is there and may be read, asked for an object that need not be there.
+    pub(super) async fn look(&self, name: &str) -> Result<(), Unknown> {
+        let Kind::Gcs(bucket) = &self.kind else { return self.read(name).await.map(|_| ()) };
+        let token = self.access.google(Timestamp::now()).await;
+        let token = token.map_err(|failure| Unknown::Failed(self.closed(name, failure)))?;
+        // Of an object it does not say whether that is missing or the bucket.
+        bucket.list(&token, name).await.map_err(|unread| match unread {
+            Unread::Denied(error) => Unknown::Denied(backend(error)),
             Unread::Failed(error) => Unknown::Failed(backend(error)),
         })
     }
@@ -195,31 +211,27 @@ impl Store for Objects {
         payload: &Payload,
         signatories: &[Signatory],
     ) -> Result<Vec<Signatory>, Error> {
-        let (Place::Objects { name, shared, .. }, Some(first)) = (place, signatories.first()) else {
-            return Ok(Vec::new());
-        };
-        match self.lacks(name, *shared, payload, first).await {
+        let Some((name, shared, first)) = place.single(signatories) else { return Ok(Vec::new()) };
+        match self.lacks(name, shared, payload, first).await {
             Ok(lacks) => Ok(lacks.then(|| first.clone()).into_iter().collect()),
-            Err(Unknown::Denied) => Ok(vec![first.clone()]),
+            Err(Unknown::Denied(_)) => Ok(vec![first.clone()]),
             Err(Unknown::Failed(error)) => Err(error),
         }
     }
 
     async fn add(&self, place: &Place, signed: &[Arc<Signed>]) -> Result<Stored, Error> {
-        let (Place::Objects { name, shared, .. }, Some(signed)) = (place, signed.first()) else {
-            return Ok(Stored::default());
-        };
-        let careful = *shared || self.bucket.unreadable.load(Ordering::Relaxed);
+        let Some((name, shared, signed)) = place.single(signed) else { return Ok(Stored::default()) };
+        let careful = shared || self.bucket.unreadable.load(Ordering::Relaxed);
         let replace = if careful { Replace::Nothing } else { Replace::Anything };
         let payload = Bytes::copy_from_slice(&signed.payload.bytes);
         let written = self.bucket.write(&format!("{name}.payload"), payload.clone(), replace).await?;
         // Who came first may have been ourselves, and been interrupted.
         let mut replace = replace;
-        if *shared && written == Written::Before {
+        if shared && written == Written::Before {
             match self.bucket.read(&format!("{name}.payload")).await {
                 Ok(Some(content)) if content == payload => replace = Replace::Anything,
                 Ok(_) => return Ok(Stored::default()),
-                Err(Unknown::Denied) => {}
+                Err(Unknown::Denied(_)) => {}
                 Err(Unknown::Failed(error)) => return Err(error),
             }
         }

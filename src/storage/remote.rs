@@ -4,11 +4,13 @@
 //! Guarantees: one that cannot be set up fails what asks for it and nothing else (defect D9); one client and one identity
 //! for all runs. Must not: ask anybody anything before a run does.
 
+mod look;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
 use url::Url;
 
 use super::access::Access;
@@ -16,8 +18,9 @@ use super::archivista::Envelopes;
 use super::docdb::{self, Collection, Documents};
 use super::grafeas::{Occurrences, Project};
 use super::object::{Bucket, Kind, Objects};
+use super::remembered::Remembered;
 use super::{Error, Place, Store, Stored};
-use crate::artifact::{Artifact, RunArtifact};
+use crate::artifact::RunArtifact;
 use crate::client::archivista::Archivista;
 use crate::client::bucket::azure::Azure;
 use crate::client::bucket::gcs::Gcs;
@@ -25,17 +28,20 @@ use crate::client::bucket::s3::S3;
 use crate::client::cloud::Web;
 use crate::client::document::dynamodb::DynamoDb;
 use crate::client::document::firestore::Firestore;
+#[cfg(feature = "mongodb")]
+use crate::client::document::mongodb::{Address, MongoDb};
 use crate::client::grafeas::Grafeas;
 use crate::client::http::Clients;
 use crate::client::registry::Registry;
 use crate::client::store::{self, Server};
-use crate::config::{Config, Storage, StorageSettings};
-use crate::credential::cloud::Surroundings;
+use crate::config::{Config, Secret, Storage, StorageSettings};
+use crate::credential::cloud;
 use crate::credential::registry_config::RegistryConfig;
 use crate::payload::Payload;
 use crate::signature::Signed;
 use crate::signature::signatory::Signatory;
-use crate::tekton::OUTCOME;
+
+pub use look::{Look, Sight};
 
 /// The stores of one version of the configuration.
 #[derive(Default)]
@@ -49,16 +55,28 @@ enum Remote {
     Unusable(Storage, Arc<store::Error>),
 }
 
+/// What the environment of the process says of stores.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Who the process is in clouds.
+    pub clouds: cloud::Surroundings,
+    /// Where MongoDB is, unless the configuration says so (`MONGO_SERVER_URL`).
+    pub mongo_server_url: Option<Secret>,
+    /// A file of authorities that servers are trusted by (`SSL_CERT_FILE`).
+    pub authorities: Option<PathBuf>,
+}
+
 /// What they are made with.
 struct Maker<'a> {
     config: &'a Config,
     clients: &'a Clients,
     registries: &'a RegistryConfig,
+    surroundings: &'a Surroundings,
     access: Access,
 }
 
 impl Remotes {
-    /// Those that `config` asks for; `surroundings` say who the process is in clouds.
+    /// Those that `config` asks for.
     pub fn of(
         config: &Config,
         registries: &Arc<RegistryConfig>,
@@ -66,8 +84,8 @@ impl Remotes {
         surroundings: &Surroundings,
     ) -> Self {
         let web = Web::new(registry.clone(), Arc::clone(registries));
-        let access = Access::new(surroundings.clone(), web);
-        let maker = Maker { config, clients: registry.clients(), registries, access };
+        let access = Access::new(surroundings.clouds.clone(), web);
+        let maker = Maker { config, clients: registry.clients(), registries, surroundings, access };
         let stores = config.stores().into_iter();
         Self(stores.filter_map(|storage| maker.make(storage)).collect())
     }
@@ -117,9 +135,9 @@ impl Maker<'_> {
             }
             Storage::Grafeas => self.grafeas(settings.grafeas.project_id.as_deref()?),
             Storage::Docdb => {
-                let url = settings.docdb.url.reveal();
-                let elsewhere = url.trim().is_empty() || url.starts_with("mongo");
-                (!elsewhere).then(|| self.docdb(url.trim()))?
+                let url = settings.docdb.url.reveal().trim();
+                let elsewhere = url.is_empty() || settings.docdb.is_foreign();
+                (!elsewhere).then(|| self.docdb(url))?
             }
             Storage::Tekton | Storage::Oci | Storage::Kafka => return None,
         };
@@ -153,7 +171,9 @@ impl Maker<'_> {
                 let server = self.server("Firestore", "storage.docdb.endpoint", address)?;
                 docdb::Kind::Firestore(Firestore::new(server, format!("{host}{}", url.path()), key))
             }
-            _ => return Err(refused("it is neither dynamodb:// nor firestore://")),
+            #[cfg(feature = "mongodb")]
+            "mongo" => self.mongodb(host, url.path(), parameter("id_field").as_deref())?,
+            _ => return Err(refused("it is neither dynamodb:// nor firestore:// nor mongo://")),
         };
         let name = format!("{}://{host}{}", url.scheme(), url.path());
         Ok(Remote::Documents(Arc::new(Collection { kind, name, access: self.access.clone() })))
@@ -172,6 +192,44 @@ impl Maker<'_> {
         let address = endpoint.or_else(|| self.config.storage.docdb.endpoint.clone()).unwrap_or(usual);
         let server = self.server("DynamoDB", "storage.docdb.endpoint", &address)?;
         Ok(docdb::Kind::DynamoDb(DynamoDb::new(server, table.to_owned(), key, region)))
+    }
+
+    #[cfg(feature = "mongodb")]
+    fn mongodb(&self, database: &str, path: &str, key: Option<&str>) -> Result<docdb::Kind, store::Error> {
+        let refused = |reason| store::Error::Address { key: "storage.docdb.url", reason };
+        let collection = path.trim_matches('/');
+        // Chains' library looks for the name of a document in the field that this names, whatever its case.
+        let key = key.filter(|key| key.eq_ignore_ascii_case("name"));
+        let key = key.ok_or_else(|| refused("its id_field is not Name"))?;
+        if database.is_empty() || collection.is_empty() {
+            return Err(refused("it does not name a database and a collection"));
+        }
+        let address = self.mongodb_address()?;
+        let (authorities, circuits) =
+            (self.surroundings.authorities.clone(), self.clients.circuits().clone());
+        Ok(docdb::Kind::MongoDb(MongoDb::new(address, (database, collection), key, authorities, circuits)))
+    }
+
+    /// The first of them that is set, in the order of Chains.
+    #[cfg(feature = "mongodb")]
+    fn mongodb_address(&self) -> Result<Address, store::Error> {
+        let settings = &self.config.storage.docdb;
+        let set = |url: &Secret| !url.reveal().trim().is_empty();
+        if let Some(path) = &settings.mongo_server_url_path {
+            return Ok(Address::File("storage.docdb.mongo-server-url-path", path.clone()));
+        }
+        if let Some(folder) = &settings.mongo_server_url_dir {
+            let path = folder.join(store::MONGO_SERVER_URL);
+            return Ok(Address::File("storage.docdb.mongo-server-url-dir", path));
+        }
+        if set(&settings.mongo_server_url) {
+            return Ok(Address::Text("storage.docdb.mongo-server-url", settings.mongo_server_url.clone()));
+        }
+        let variable = self.surroundings.mongo_server_url.clone().filter(set);
+        variable.map(|url| Address::Text(store::MONGO_SERVER_URL, url)).ok_or(store::Error::Address {
+            key: "storage.docdb.mongo-server-url-path",
+            reason: "neither it nor one of the other keys names a server",
+        })
     }
 
     fn s3(&self, bucket: &str) -> Result<Remote, store::Error> {
@@ -219,51 +277,6 @@ fn domain(region: &str) -> &'static str {
     if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
-/// What earlier attempts at a run stored, as its outcome tells it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Remembered(Arc<Vec<Kept>>);
-
-#[derive(Debug)]
-struct Kept {
-    store: String,
-    artifact: String,
-    digest: String,
-    reference: String,
-}
-
-impl Remembered {
-    /// Out of the annotations of the run.
-    pub(super) fn of(annotations: &BTreeMap<String, String>) -> Self {
-        let outcome = annotations.get(OUTCOME).and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
-        let kept = outcome.into_iter().flatten().filter_map(|entry| {
-            let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let is_there = matches!(text("result").as_str(), "stored" | "present");
-            is_there.then(|| Kept {
-                store: text("store"),
-                artifact: text("artifact"),
-                digest: text("digest"),
-                reference: text("reference"),
-            })
-        });
-        Self(Arc::new(kept.collect()))
-    }
-
-    /// What `store` calls its record of `artifact` that is about `about`.
-    pub(super) fn name(&self, store: &str, artifact: &Artifact, about: &str) -> Option<String> {
-        let (artifact, digest) = artifact.told();
-        let same = self
-            .0
-            .iter()
-            .filter(|kept| kept.store == store && kept.artifact == artifact && kept.digest == digest);
-        let named =
-            same.filter(|kept| kept.reference.strip_suffix(about).is_some_and(|rest| rest.ends_with(ABOUT)));
-        named.map(|kept| kept.reference.clone()).next()
-    }
-}
-
-/// What names and what they are about are joined by.
-pub(super) const ABOUT: &str = ", about ";
-
 /// A store that cannot be set up: whatever goes there fails, and nothing else does.
 struct Unusable(Storage, Arc<store::Error>);
 
@@ -290,42 +303,5 @@ impl Store for Unusable {
 
     async fn add(&self, _: &Place, _: &[Arc<Signed>]) -> Result<Stored, Error> {
         Err(self.error())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::tekton::Kind as RunKind;
-
-    #[test]
-    fn what_an_outcome_says_was_stored_is_remembered_by_store_artifact_and_subject() {
-        let run = RunArtifact {
-            kind: RunKind::TaskRun,
-            namespace: "ci".to_owned(),
-            name: "build".to_owned(),
-            uid: "u".to_owned(),
-        };
-        let artifact = Artifact::Run(run);
-        let entry = |store: &str, reference: &str, result: &str| json!({"artifact": artifact.to_string(), "store": store, "reference": reference, "result": result});
-        let outcome = json!([
-            entry("grafeas", "projects/p/occurrences/1, about a@sha256:0", "present"),
-            entry("grafeas", "projects/p/occurrences/2, about b@sha256:0", "stored"),
-            entry("grafeas", "projects/p/occurrences/3, about c@sha256:0", "failed"),
-            "rubbish",
-        ]);
-        let remembered = |text: String| Remembered::of(&BTreeMap::from([(OUTCOME.to_owned(), text)]));
-        let known = remembered(outcome.to_string());
-        let name = |store: &str, about: &str| known.name(store, &artifact, about);
-        let first = Some("projects/p/occurrences/1, about a@sha256:0".to_owned());
-        assert_eq!(name("grafeas", "a@sha256:0"), first);
-        assert_eq!(name("grafeas", "c@sha256:0"), None, "it is not there");
-        assert_eq!(name("archivista", "a@sha256:0"), None);
-        assert_eq!(name("grafeas", "sha256:0"), None, "a part is no subject");
-        for text in ["", "{}", "[", "[[]]"] {
-            assert_eq!(remembered(text.to_owned()).name("grafeas", &artifact, ""), None);
-        }
     }
 }

@@ -61,7 +61,8 @@ const ROWS: &[(&str, Row)] = &[
 ];
 
 /// Clients and servers of the network; only rows 3, 4, 6 and 7 see them.
-const NETWORK: &[&str] = &["kube", "reqwest", "axum", "hyper", "hyper_util", "tonic", "oci_client"];
+const NETWORK: &[&str] =
+    &["kube", "reqwest", "axum", "hyper", "hyper_util", "tonic", "oci_client", "mongodb"];
 /// Input and output by the system; rows 1, 2 and 5 do none.
 const SYSTEM: &[&str] = &[
     "std::fs",

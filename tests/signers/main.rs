@@ -19,6 +19,9 @@ mod agent;
 #[path = "../cloud/clouds.rs"]
 mod clouds;
 mod clouds_kms;
+mod doctor;
+#[path = "../core/inside.rs"]
+mod inside;
 mod login;
 mod pkcs11;
 #[path = "../core/release.rs"]

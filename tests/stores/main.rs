@@ -1,5 +1,5 @@
-//! Stores beside registries and annotations: real servers where there are any (fake-gcs-server, the Versity S3 gateway),
-//! and `server.py`, which shares no code with what is tested, for the others; Chains' own code reads back what it can
+//! Stores beside registries and annotations: real servers where there are any (fake-gcs-server, the Versity S3 gateway,
+//! FerretDB, DynamoDB Local), and `server.py`, which shares no code with what is tested, for the others; Chains' own code reads back what it can
 //! (`hack/test stores`).
 
 #![allow(
@@ -17,7 +17,13 @@
 #[path = "../core/agent.rs"]
 mod agent;
 mod buckets;
+#[cfg(feature = "mongodb")]
+mod doctor;
 mod documents;
+#[path = "../core/inside.rs"]
+mod inside;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 mod records;
 #[path = "../core/release.rs"]
 mod release;

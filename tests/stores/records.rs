@@ -1,10 +1,14 @@
 //! Archivista and Container Analysis: what they receive, how often, and what a person reads when they refuse.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::support::{binary, run};
+use crate::agent::{Agent, stopped_well};
+use crate::support::{Access, Completion, binary, run};
 use crate::world::{Servers, Signing, envelope_verifies, hex, openssl_verifies};
 
 const APP: &str = "registry.test/team/app";
@@ -37,6 +41,43 @@ async fn archivista_has_the_statements_about_run_and_image_each_once() {
     assert_eq!(predicates, ["https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v0.2"]);
     assert!(signing.results(&[]).await.iter().all(|result| result.ends_with(" present")));
     assert_eq!(servers.count("POST /archivista/upload").await, 2, "each was uploaded once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_with_two_hundred_images_stored_is_not_stored_again_after_a_restart() {
+    const IMAGES: usize = 200;
+    const LONG: Duration = Duration::from_mins(2);
+    let servers = Servers::start();
+    // It cannot be searched: what is there is known by the names in the annotations alone.
+    servers.control(json!({"index": false})).await;
+    let address = format!("{}/archivista", servers.url);
+    let config = [
+        ("artifacts.taskrun.storage", "archivista"),
+        ("artifacts.oci.storage", "archivista"),
+        ("storage.archivista.url", address.as_str()),
+    ];
+    let nowhere = Access { host: "127.0.0.1:1".to_owned(), ca: None, login: None };
+    let agent = Agent::prepare("many-images", &nowhere, &config).await;
+    let images: Vec<String> = (0..IMAGES).map(|number| format!("{APP}@sha256:{number:064x}")).collect();
+    let completion = Completion::success().result("IMAGES", images.join(","));
+    let uploads = async || servers.count("POST /archivista/upload").await;
+
+    let before = agent.start().await;
+    agent.cluster.completed_task_run(&agent.namespace, "build", &completion).await;
+    assert_eq!(agent.mark("build", LONG).await, "true");
+    assert_eq!(uploads().await, IMAGES + 1);
+    before.kill();
+    let annotations = agent.annotations("build").await;
+    assert!(annotations["chains.tekton.dev/outcome"].contains("not-shown"), "the outcome is cut");
+    assert!(annotations["chains.tekton.dev/stored"].len() <= 32 * 1024);
+
+    let runs = agent.cluster.task_runs(&agent.namespace).await;
+    let unmarked = json!({"metadata": {"annotations": {"chains.tekton.dev/signed": null}}});
+    runs.patch("build", &PatchParams::default(), &Patch::Merge(unmarked)).await.unwrap();
+    let after = agent.start().await;
+    assert_eq!(agent.mark("build", LONG).await, "true");
+    assert_eq!(uploads().await, IMAGES + 1, "nothing was uploaded again");
+    stopped_well(after);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,16 @@ pub fn kubernetes() -> Option<String> {
     std::env::var_os("HALLMARK_KUBERNETES")?.into_string().ok().filter(|minor| !minor.is_empty())
 }
 
+/// A file or folder of the cache that not every machine can have; without it a test says so and is passed over.
+pub fn installed_if(name: &str) -> Option<PathBuf> {
+    let path = cache().join(name);
+    if !path.exists() {
+        eprintln!("{} is missing: run hack/install {name}", path.display());
+        return None;
+    }
+    Some(path)
+}
+
 /// A file or folder of the cache.
 pub fn installed(name: &str) -> PathBuf {
     let path = cache().join(name);

@@ -17,6 +17,8 @@
 //! | [`MadeFulcio`] | a Fulcio of Python's cryptography, for the certificates that no real one makes |
 //! | [`Prometheus`] | Prometheus, which scrapes what runs in a test and is asked what the dashboard asks |
 //! | [`FakeGcs`], [`S3Gateway`] | buckets of Google Cloud Storage and S3 |
+//! | [`DynamoDbLocal`] | Amazon's own DynamoDB for one machine, where it is installed |
+//! | [`FerretDb`] | documents as MongoDB keeps them, with or without TLS; it can be killed and started again |
 //! | [`Vault`] | Vault with a transit engine, which can be restarted, sealed and asked what it was asked |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
 //! | [`RekorTiles`], [`TimestampServer`] | a transparency log (Rekor v2), and an authority that signs times |
@@ -39,7 +41,9 @@ mod crane;
 mod dex;
 mod distribution;
 mod door;
+mod dynamodb;
 mod fake_sts;
+mod ferretdb;
 mod fulcio;
 mod hallmark;
 mod handbook;
@@ -71,7 +75,9 @@ pub use crane::{Crane, PushedImage};
 pub use dex::{Browser, Dex};
 pub use distribution::{Authentication, Distribution};
 pub use door::{Door, Passage};
+pub use dynamodb::DynamoDbLocal;
 pub use fake_sts::{Exchanged, FakeSts, Known};
+pub use ferretdb::FerretDb;
 pub use fulcio::{Fulcio, Issuer, Kind};
 pub use hallmark::Hallmark;
 pub use handbook::{Reader, block};

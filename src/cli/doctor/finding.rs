@@ -59,6 +59,11 @@ impl Finding {
         Self { remedy: error.hint(), ..finding }
     }
 
+    /// Which of several things it is about.
+    pub(super) fn about(self, thing: &str) -> Self {
+        Self { found: format!("{thing}: {}", self.found), ..self }
+    }
+
     /// What to do.
     pub(super) fn remedy(self, remedy: impl Into<String>) -> Self {
         Self { remedy: Some(remedy.into()), ..self }

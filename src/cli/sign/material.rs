@@ -107,7 +107,7 @@ impl Material {
         registries: &Arc<RegistryConfig>,
         registry: &Registry,
     ) -> &Remotes {
-        self.remotes.get_or_init(|| Remotes::of(config, registries, registry, &environment::clouds()))
+        self.remotes.get_or_init(|| Remotes::of(config, registries, registry, &environment::stores()))
     }
 
     /// What records the signatures of a run with these annotations.

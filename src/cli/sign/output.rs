@@ -10,6 +10,7 @@ use crate::cli::style;
 use crate::error::Diagnose as _;
 use crate::error::chain;
 use crate::flow::outcome::{Entry, State};
+use crate::storage::remembered;
 use crate::tekton::ANNOTATION_PREFIX;
 use crate::tekton::completed::{Absence, Absent};
 use crate::tekton::record::{self, OutcomeEntry};
@@ -92,6 +93,8 @@ fn annotate(manifest: &mut Value, one: &Signed) {
             new.extend(stored.annotations.clone());
         }
     }
+    let names = remembered::annotation(&entries, &new, &one.run.run().metadata().annotations);
+    new.extend(names.map(|names| (remembered::STORED.to_owned(), names)));
     let metadata =
         manifest.as_object_mut().map(|object| object.entry("metadata").or_insert(Value::Object(Map::new())));
     let annotations =

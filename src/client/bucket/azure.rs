@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::RequestBuilder;
 
-use super::{Replace, Unread, Written};
+use super::{Replace, Unread, Written, object};
 use crate::client::store::{Error, Server, bearer, encoded};
 use crate::credential::Redacted;
 
@@ -35,12 +35,8 @@ impl Azure {
     pub async fn read(&self, token: &Redacted, name: &str, now: Timestamp) -> Result<Option<Bytes>, Unread> {
         let what = format!("read az://{}/{name}", self.container);
         let answer = self.server.ask(&what, self.request(&Method::GET, token, name, now), &[token]).await?;
-        match answer.status.as_u16() {
-            200 => Ok(Some(answer.body)),
-            404 if answer.says("BlobNotFound") => Ok(None),
-            403 => Err(Unread::Denied(self.server.refused(&what, &answer, self.remedy()))),
-            _ => Err(Unread::Failed(self.server.refused(&what, &answer, self.remedy()))),
-        }
+        let absent = answer.says("BlobNotFound");
+        object(&self.server, &what, answer, (absent, true), self.remedy())
     }
 
     /// Writes the blob `name`.

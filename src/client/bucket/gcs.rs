@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use super::{Replace, Unread, Written};
+use super::{Replace, Unread, Written, object};
 use crate::client::store::{Error, Server, bearer, encoded};
 use crate::credential::Redacted;
 
@@ -35,12 +35,17 @@ impl Gcs {
         url.set_query(Some("alt=media"));
         let request = bearer(self.server.client().get(url), token);
         let answer = self.server.ask(&what, request, &[token]).await?;
-        match answer.status.as_u16() {
-            200 => Ok(Some(answer.body)),
-            404 => Ok(None),
-            403 => Err(Unread::Denied(self.server.refused(&what, &answer, self.remedy()))),
-            _ => Err(Unread::Failed(self.server.refused(&what, &answer, self.remedy()))),
-        }
+        let absent = !answer.mentions("bucket does not exist");
+        object(&self.server, &what, answer, (absent, true), self.remedy())
+    }
+
+    /// Whether it is there and may be read: its objects whose names begin with `prefix`, one at most.
+    pub async fn list(&self, token: &Redacted, prefix: &str) -> Result<(), Unread> {
+        let what = format!("list gs://{}/{prefix}", self.bucket);
+        let mut url = self.server.at(&format!("/storage/v1/b/{}/o", encoded(&self.bucket, b"")));
+        url.query_pairs_mut().append_pair("maxResults", "1").append_pair("prefix", prefix);
+        let answer = self.server.ask(&what, bearer(self.server.client().get(url), token), &[token]).await?;
+        object(&self.server, &what, answer, (false, true), self.remedy()).map(|_| ())
     }
 
     /// Writes the object `name`.

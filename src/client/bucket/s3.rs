@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use reqwest::RequestBuilder;
 use url::Url;
 
-use super::{Replace, Unread, Written};
+use super::{Replace, Unread, Written, object};
 use crate::client::cloud::aws::Keys;
 use crate::client::cloud::aws::sign::{Request, Scope, sign};
 use crate::client::store::{Error, Server, encoded};
@@ -38,15 +38,9 @@ impl S3 {
         let what = format!("read s3://{}/{name}", self.bucket);
         let request = self.signed(&Method::GET, keys, name, &[], b"", now);
         let answer = self.server.ask(&what, request, &secrets(keys)).await?;
-        match answer.status.as_u16() {
-            200 => Ok(Some(answer.body)),
-            404 if answer.says("NoSuchKey") => Ok(None),
-            // That is also what somebody hears of an object that is not there who may not list the bucket.
-            403 if answer.says("AccessDenied") => {
-                Err(Unread::Denied(self.server.refused(&what, &answer, self.remedy())))
-            }
-            _ => Err(Unread::Failed(self.server.refused(&what, &answer, self.remedy()))),
-        }
+        // The second is also what somebody hears of an object that is not there who may not list the bucket.
+        let means = (answer.says("NoSuchKey"), answer.says("AccessDenied"));
+        object(&self.server, &what, answer, means, self.remedy())
     }
 
     /// Writes the object `name`.

@@ -1,7 +1,7 @@
 //! Azure: access tokens of Entra ID, for a federated identity or the managed one of a machine, and the refresh token of
 //! a registry that they buy (credentials specification §1.6).
 //!
-//! Every address is given: which one is asked, `credential::cloud::acr` decides.
+//! Every address is given: which one is asked, `credential::cloud::entra` decides.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;

@@ -38,7 +38,7 @@ impl Firestore {
                     serde_json::from_slice(&answer.body).map_err(|_| self.server.malformed(&what))?;
                 Ok(Some(document(&read)))
             }
-            404 => Ok(None),
+            404 if !(answer.mentions("database") && answer.mentions("does not exist")) => Ok(None),
             _ => Err(self.refused(&what, &answer)),
         }
     }

@@ -1,6 +1,7 @@
 //! Why a server that keeps signatures did not do what it was asked, and what to do about it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::http::SetupError;
@@ -8,6 +9,14 @@ use crate::error::{Class, Diagnose};
 
 /// The one key whose address is none of HTTP.
 const DOCUMENTS: &str = "storage.docdb.url";
+
+/// Keys, and the variable, that have the URL of a MongoDB server.
+fn is_of_mongodb(key: &str) -> bool {
+    key.starts_with("storage.docdb.mongo-server-url") || key == MONGO_SERVER_URL
+}
+
+/// The variable of the environment in which Chains' library looks for that URL.
+pub const MONGO_SERVER_URL: &str = "MONGO_SERVER_URL";
 
 /// What was asked of whom; all of it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +45,17 @@ pub enum Error {
         key: &'static str,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// The file with the address of a server cannot be read.
+    #[error("cannot read {}, the file of {key}", file.display())]
+    Unread {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// HTTP cannot be set up.
     #[error("cannot reach any store")]
@@ -93,15 +113,17 @@ impl Diagnose for Error {
     fn class(&self) -> Class {
         match self {
             Self::Away { .. } | Self::Unavailable { .. } | Self::Throttled { .. } => Class::Temporary,
-            Self::Address { .. } | Self::Setup(_) | Self::Refused { .. } | Self::Malformed { .. } => {
-                Class::Misconfigured
-            }
+            Self::Address { .. }
+            | Self::Unread { .. }
+            | Self::Setup(_)
+            | Self::Refused { .. }
+            | Self::Malformed { .. } => Class::Misconfigured,
         }
     }
 
     fn label(&self) -> &'static str {
         match self {
-            Self::Address { .. } => "store_address",
+            Self::Address { .. } | Self::Unread { .. } => "store_address",
             Self::Setup(_) | Self::Away { .. } => "store_unreachable",
             Self::Unavailable { .. } => "store_unavailable",
             Self::Throttled { .. } => "store_throttled",
@@ -113,8 +135,16 @@ impl Diagnose for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Address { key: key @ DOCUMENTS, .. } => Some(format!(
-                "write {key} as dynamodb://TABLE?partition_key=Name or \
-                 firestore://projects/PROJECT/databases/(default)/documents/COLLECTION?name_field=Name"
+                "write {key} as dynamodb://TABLE?partition_key=Name, \
+                 firestore://projects/PROJECT/databases/(default)/documents/COLLECTION?name_field=Name or \
+                 mongo://DATABASE/COLLECTION?id_field=Name"
+            )),
+            Self::Address { key, .. } if is_of_mongodb(key) => Some(format!(
+                "have {key} lead to mongodb://USER:PASSWORD@HOST:27017/?authSource=admin, user and password \
+                 percent-encoded; best from a Secret, by storage.docdb.mongo-server-url-path"
+            )),
+            Self::Unread { key, .. } => Some(format!(
+                "mount the Secret that has the file into the controller's pod, or correct {key}"
             )),
             Self::Address { key, .. } => Some(format!("set {key} to an address such as https://host")),
             Self::Refused { remedy, .. } => Some(remedy.clone()),

@@ -7,7 +7,7 @@ use super::super::queue::Next;
 use super::super::retry::Verdict;
 use crate::error::chain;
 use crate::flow::outcome::{Entry, Outcome, State};
-use crate::storage::Stored;
+use crate::storage::{Stored, remembered};
 use crate::tekton::completed::Absent;
 use crate::tekton::head::RunKey;
 use crate::tekton::record::{self, OutcomeEntry};
@@ -113,7 +113,15 @@ impl Summary {
         }
     }
 
-    /// Every annotation that the run gets, names without prefix.
+    /// Every annotation that a run gets that carries `present`, names without prefix but for one.
+    pub(crate) fn annotations_beside(&self, present: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut annotations = self.annotations();
+        let names = remembered::annotation(&self.entries, &annotations, present);
+        annotations.extend(names.map(|names| (remembered::STORED.to_owned(), names)));
+        annotations
+    }
+
+    /// The same where nothing was stored.
     pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
         let mut annotations = self.stored.clone();
         annotations.insert("outcome".to_owned(), record::outcome(&self.entries));

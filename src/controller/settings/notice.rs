@@ -121,9 +121,9 @@ mod tests {
 
     #[test]
     fn what_is_not_in_this_build_is_told_too_and_no_secret_is() {
-        let notice =
-            told(&[("signers.kms.auth.token", "canary"), ("storage.docdb.mongo-server-url", "canary")])
-                .unwrap();
+        let kms = [("artifacts.oci.signer", "kms"), ("signers.kms.kmsref", "foo://key")];
+        let secrets = [("signers.kms.auth.token", "canary"), ("storage.docdb.mongo-server-url", "canary")];
+        let notice = told(&[kms, secrets].concat()).unwrap();
         assert!(notice.message.contains("not in this build") && !notice.message.contains("canary"));
     }
 

@@ -9,6 +9,7 @@ use crate::credential::files::docker::Surroundings;
 use crate::credential::registry_config::Proxies;
 use crate::identity;
 use crate::signature::kms;
+use crate::storage::remote;
 
 /// What the process was started with and the ConfigMap does not say.
 pub struct Process {
@@ -28,4 +29,6 @@ pub struct Process {
     pub identities: identity::selection::Surroundings,
     /// What the environment says of Vault.
     pub vault: kms::Surroundings,
+    /// What it says of stores.
+    pub stores: remote::Surroundings,
 }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use crate::client::registry::Registry;
 use crate::config::{Config, Kms, Storage, StorageSettings};
-use crate::credential::cloud::Surroundings;
 use crate::credential::registry_config::RegistryConfig;
 use crate::error::Diagnose as _;
-use crate::storage::remote::Remotes;
+use crate::storage::remote::{Remotes, Surroundings};
 
 /// What they are made of.
 #[derive(PartialEq)]

@@ -1,79 +1,27 @@
-//! The identity of the process in Azure, for Azure Container Registry (credentials specification §1.6): workload
-//! identity (a federated token), else the managed identity of the machine.
-//!
-//! A workload identity that is there and fails is told, and the machine's is not tried in its place. What it becomes is
-//! the refresh token of the registry, which is exchanged like any identity token (§5.4).
-
-use std::path::PathBuf;
+//! The identity of the process in Azure, for Azure Container Registry (credentials specification §1.6). What a token of
+//! Entra ID becomes is the refresh token of the registry, which is exchanged like any identity token (§5.4).
 
 use jiff::Timestamp;
 use url::Url;
 
+use super::entra::{Entra, Purpose, Variables};
 use super::host;
-use super::{Failure, Granted, address, file};
+use super::{Failure, Granted};
+use crate::client::cloud::Web;
 use crate::client::cloud::azure::{self, AccessToken, Application};
-use crate::client::cloud::{self, Web};
 use crate::credential::{Credential, Login, Redacted};
 
-/// The variables that the SDKs of Azure know too; an empty one is none.
-#[derive(Debug, Clone, Default)]
-pub struct Variables {
-    /// `AZURE_CLIENT_ID`.
-    pub client_id: Option<String>,
-    /// `AZURE_TENANT_ID`.
-    pub tenant_id: Option<String>,
-    /// `AZURE_FEDERATED_TOKEN_FILE`.
-    pub federated_token_file: Option<PathBuf>,
-    /// `AZURE_AUTHORITY_HOST`.
-    pub authority_host: Option<String>,
-    /// `AZURE_POD_IDENTITY_AUTHORITY_HOST`: where the instance metadata are.
-    pub metadata_endpoint: Option<String>,
-}
-
-/// What a token of Entra ID is wanted for.
-#[derive(Debug, Clone, Copy)]
-pub struct Purpose<'a> {
-    /// The resource whose audience it has, without a slash at its end.
-    pub resource: &'a str,
-    /// Entra ID of that cloud, unless the process is told another.
-    pub authority: &'a str,
-    /// What it opens, for messages.
-    pub of: &'a str,
-}
-
 /// The identity.
-pub(super) struct Acr {
-    variables: Variables,
-    web: Web,
-}
+pub(super) struct Acr(Entra);
 
 impl Acr {
     pub(super) fn new(variables: Variables, web: Web) -> Self {
-        Self { variables, web }
+        Self(Entra::new(variables, web))
     }
 
     pub(super) async fn credential(&self, registry: &str, now: Timestamp) -> Result<Granted, Failure> {
-        let purpose = Purpose::registry(registry);
-        let (token, whose) = self.token(&purpose, now).await?;
-        self.exchanged(registry, self.variables.tenant_id.as_deref(), &token, &whose, now).await
-    }
-
-    /// A token of Entra ID, and whose it is.
-    async fn token(&self, purpose: &Purpose<'_>, now: Timestamp) -> Result<(AccessToken, String), Failure> {
-        let Variables { client_id, tenant_id, federated_token_file, .. } = &self.variables;
-        if let Some(path) = federated_token_file {
-            let (Some(client), Some(tenant)) = (client_id.clone(), tenant_id.clone()) else {
-                let wrong = "AZURE_CLIENT_ID and AZURE_TENANT_ID must be set too";
-                return Err(Failure::Unusable { variable: TOKEN_FILE, wrong });
-            };
-            let assertion = file(TOKEN_FILE, path).await?;
-            return self.of_application(purpose, &Application { tenant, client }, &assertion, now).await;
-        }
-        let client = client_id.as_deref();
-        let token = self.of_machine(purpose, client, now).await?;
-        let whose =
-            client.map_or_else(|| "the managed identity".to_owned(), |id| format!("managed identity {id}"));
-        Ok((token, whose))
+        let (token, whose) = self.0.token(&of(registry), now).await?;
+        self.exchanged(registry, self.0.tenant(), &token, &whose, now).await
     }
 
     /// What the registry grants to `application`, which `assertion` opens.
@@ -84,44 +32,8 @@ impl Acr {
         assertion: &Redacted,
         now: Timestamp,
     ) -> Result<Granted, Failure> {
-        let purpose = Purpose::registry(registry);
-        let (token, whose) = self.of_application(&purpose, application, assertion, now).await?;
+        let (token, whose) = self.0.of_application(&of(registry), application, assertion, now).await?;
         self.exchanged(registry, Some(&application.tenant), &token, &whose, now).await
-    }
-
-    async fn of_application(
-        &self,
-        purpose: &Purpose<'_>,
-        application: &Application,
-        assertion: &Redacted,
-        now: Timestamp,
-    ) -> Result<(AccessToken, String), Failure> {
-        if !is_name(&application.tenant) {
-            return Err(Failure::Unusable {
-                variable: "AZURE_TENANT_ID",
-                wrong: "it is no name of a tenant",
-            });
-        }
-        let authority = self.authority(purpose.authority)?;
-        let token = application.token(&self.web, &authority, purpose.resource, assertion, now).await?;
-        Ok((token, format!("application {}", application.client)))
-    }
-
-    async fn of_machine(
-        &self,
-        purpose: &Purpose<'_>,
-        client: Option<&str>,
-        now: Timestamp,
-    ) -> Result<AccessToken, Failure> {
-        let endpoint = self.variables.metadata_endpoint.as_deref().unwrap_or("http://169.254.169.254");
-        let endpoint = address("AZURE_POD_IDENTITY_AUTHORITY_HOST", endpoint)?;
-        let asked = azure::machine(&self.web, &endpoint, purpose.resource, client, now).await;
-        asked.map_err(|error| match error {
-            error @ cloud::Error::Away { .. } => {
-                Failure::NoIdentity { registry: purpose.of.to_owned(), looked: LOOKED, source: Some(error) }
-            }
-            error => error.into(),
-        })
     }
 
     async fn exchanged(
@@ -135,64 +47,16 @@ impl Acr {
         let endpoint = Url::parse(&format!("https://{registry}"));
         let endpoint =
             endpoint.map_err(|_| Failure::Unusable { variable: "the registry", wrong: "it is no host" })?;
-        let refresh = azure::exchange(&self.web, &endpoint, tenant, token, whose, now).await?;
+        let refresh = azure::exchange(self.0.web(), &endpoint, tenant, token, whose, now).await?;
         let fallback = Login { username: NOBODY.to_owned(), password: refresh.token.clone() };
         let credential = Credential::IdentityToken { token: refresh.token, fallback: Some(fallback) };
         Ok(Granted::until(credential, now, refresh.expires_at))
     }
-
-    /// The Entra ID that is the usual one, unless the process is told another.
-    fn authority(&self, usual: &str) -> Result<Url, Failure> {
-        const VARIABLE: &str = "AZURE_AUTHORITY_HOST";
-        let authority = address(VARIABLE, self.variables.authority_host.as_deref().unwrap_or(usual))?;
-        let wrong = "without TLS it may only name this machine";
-        if super::may_carry_secrets(&authority) {
-            Ok(authority)
-        } else {
-            Err(Failure::Unusable { variable: VARIABLE, wrong })
-        }
-    }
 }
 
-impl<'a> Purpose<'a> {
-    fn registry(name: &'a str) -> Self {
-        Self { resource: azure::REGISTRIES, authority: host::azure_authority(name), of: name }
-    }
-}
-
-/// A token of the process in Azure, for what is no registry.
-pub async fn access_token(
-    variables: &Variables,
-    web: &Web,
-    purpose: &Purpose<'_>,
-    now: Timestamp,
-) -> Result<AccessToken, Failure> {
-    let azure = Acr { variables: variables.clone(), web: web.clone() };
-    azure.token(purpose, now).await.map(|(token, _)| token)
-}
-
-/// A GUID or a domain: it becomes a part of a path.
-fn is_name(tenant: &str) -> bool {
-    tenant.len() <= 253 && tenant.split('.').all(|label| host::is_label(&label.to_ascii_lowercase()))
+fn of(registry: &str) -> Purpose<'_> {
+    Purpose { resource: azure::REGISTRIES, authority: host::azure_authority(registry), of: registry }
 }
 
 /// The user name that stands for "the password is a token".
-pub const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
-const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
-const LOOKED: &str =
-    "AZURE_FEDERATED_TOKEN_FILE is not set, and there is no instance metadata with a managed identity";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tenant_is_a_guid_or_a_domain_and_never_a_path() {
-        for name in ["72f988bf-86f1-41af-91ab-2d7cd011db47", "contoso.onmicrosoft.com", "Contoso.example"] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in ["", "a/b", "..", "a?b", "a#b", "a b", "%2e", "a..b"] {
-            assert!(!is_name(name), "{name}");
-        }
-    }
-}
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";

@@ -19,8 +19,8 @@ use url::Url;
 use super::{Failure, KeyVersion, Reference, failure};
 use crate::client::cloud::Web;
 use crate::client::cloud::kms::{AwsKey, AzureKey, CloudKey as Key, Error, GoogleKey, Pass, Place};
-use crate::credential::cloud::acr::Purpose;
-use crate::credential::cloud::{self, acr, ecr, google};
+use crate::credential::cloud::entra::Purpose;
+use crate::credential::cloud::{self, ecr, entra, google};
 use crate::error::{About, Class, Diagnose};
 
 /// All steps of getting keys or a token together.
@@ -241,7 +241,7 @@ impl CloudKey {
                 let host = key.vault.host_str().unwrap_or_default();
                 let (resource, authority) = domain(host).unwrap_or_default();
                 let purpose = Purpose { resource, authority, of: host };
-                let token = acr::access_token(&around.azure, web, &purpose, now).await?;
+                let token = entra::access_token(&around.azure, web, &purpose, now).await?;
                 Ok((Pass::Token(token.token), Some(token.expires_at)))
             }
         }
