@@ -34,8 +34,11 @@ use crate::error::chain;
 use crate::tekton::Kind;
 use crate::tekton::head::RunHead;
 
-/// Objects a page; a page of large runs is a few megabytes.
-const PAGE: u32 = 100;
+/// A page is in memory as a whole, so it has fewer objects where they are large: about so many bytes, and at most so many
+/// objects, with fewer in the first one, when nobody knows yet how large they are.
+const PAGE_BYTES: usize = 1024 * 1024;
+const PAGE: usize = 100;
+const FIRST_PAGE: u32 = 20;
 /// An object in etcd has at most 1.5 MiB; a longer line is no event.
 const MAX_EVENT: usize = 8 * 1024 * 1024;
 const WATCH_SECONDS: u32 = 290;
@@ -122,7 +125,7 @@ impl Watch {
     }
 
     async fn once(&self) -> Result<std::convert::Infallible, WatchError> {
-        let first: Page = self.page(&ListParams::default().limit(1)).await?;
+        let (first, _) = self.page(&ListParams::default().limit(1)).await?;
         tokio::select! {
             ended = self.follow(first.metadata.resource_version) => ended,
             ended = self.list_whenever_needed() => ended,
@@ -182,7 +185,7 @@ impl Watch {
 
     /// Lists what was there before, page by page, and keeps only the keys of what is pending.
     async fn list(&self) -> Result<(), WatchError> {
-        let mut params = ListParams::default().limit(PAGE).match_any();
+        let mut params = ListParams::default().limit(FIRST_PAGE).match_any();
         loop {
             while self.sight.backlog() >= BACKLOG {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -191,7 +194,7 @@ impl Watch {
             // the watch sees every change.
             params.resource_version = None;
             params.version_match = None;
-            let page = match self.page(&params).await {
+            let (page, bytes) = match self.page(&params).await {
                 Err(WatchError::Api(kube::Error::Api(status))) if status.code == 410 => {
                     params.continue_token = None;
                     continue;
@@ -201,6 +204,7 @@ impl Watch {
             for head in &page.items {
                 self.sight.listed(self.kind, head, Timestamp::now());
             }
+            params.limit = Some(objects_a_page(page.items.len(), bytes));
             match page.metadata.next.filter(|next| !next.is_empty()) {
                 Some(next) => params.continue_token = Some(next),
                 None => return Ok(()),
@@ -208,13 +212,21 @@ impl Watch {
         }
     }
 
-    async fn page(&self, params: &ListParams) -> Result<Page, WatchError> {
-        Ok(self.client.request(self.paths().list(params)?).await?)
+    /// A page, and how large it was.
+    async fn page(&self, params: &ListParams) -> Result<(Page, usize), WatchError> {
+        let text = self.client.request_text(self.paths().list(params)?).await?;
+        Ok((serde_json::from_str(&text)?, text.len()))
     }
 
     fn paths(&self) -> kube::core::Request {
         kube::core::Request::new(super::runs::path(self.kind, self.namespace.as_deref()))
     }
+}
+
+/// For the page after one of so many `objects` and `bytes`.
+fn objects_a_page(objects: usize, bytes: usize) -> u32 {
+    let fitting = objects.max(1) * PAGE_BYTES / bytes.max(1);
+    u32::try_from(fitting.clamp(1, PAGE)).unwrap_or(FIRST_PAGE)
 }
 
 /// Waits until the configuration selects other runs than `last` did.
@@ -243,5 +255,20 @@ async fn line(stream: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<Vec<u8>
         if end.is_some() && !line.is_empty() {
             return Ok(Some(line));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_fewer_objects_where_they_are_large() {
+        for (objects, size, expected) in
+            [(20, 10 * 1024, 100), (20, 50 * 1024, 20), (2, 1024 * 1024, 1), (1, 1536 * 1024, 1)]
+        {
+            assert_eq!(objects_a_page(objects, objects * size), expected, "{size}");
+        }
+        assert_eq!(objects_a_page(0, 300), 100, "an empty page says nothing about the next");
     }
 }

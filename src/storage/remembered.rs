@@ -44,7 +44,7 @@ enum Kept {
 /// The names in one store.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Names {
+struct StoreNames {
     store: String,
     /// How all of them begin.
     prefix: String,
@@ -63,7 +63,7 @@ impl Remembered {
     /// Out of the annotations of the run.
     pub(super) fn of(annotations: &BTreeMap<String, String>) -> Self {
         let outcome = annotations.get(OUTCOME).and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
-        let stored = annotations.get(STORED).and_then(|text| serde_json::from_str::<Vec<Names>>(text).ok());
+        let stored = annotations.get(STORED).and_then(|text| serde_json::from_str::<Vec<StoreNames>>(text).ok());
         let kept = whole(outcome.unwrap_or_default()).into_iter();
         Self(Arc::new(kept.chain(stored.into_iter().flatten().flat_map(named)).collect()))
     }
@@ -113,17 +113,17 @@ pub fn annotation(
 
 /// As many of them as there is room for.
 fn fitted(stored: &[(&OutcomeEntry, (&str, &str))], room: usize) -> String {
-    let mut stores: BTreeMap<&str, BTreeMap<String, &str>> = BTreeMap::new();
+    let mut by_store: BTreeMap<&str, BTreeMap<String, &str>> = BTreeMap::new();
     for (entry, (name, about)) in stored {
-        let names = stores.entry(&entry.store).or_default();
+        let names = by_store.entry(&entry.store).or_default();
         names.insert(key((&entry.artifact, &entry.digest), about), name);
     }
     // The braces, the fields' names and a number, of every store before any name.
-    let frames = stores.iter().map(|(store, names)| 64 + store.len() + quoted(common(names)));
+    let frames = by_store.iter().map(|(store, names)| 64 + store.len() + quoted(common(names)));
     let mut left = room.saturating_sub(frames.sum());
-    let told = stores.into_iter().map(|(store, names)| {
+    let told = by_store.into_iter().map(|(store, names)| {
         let prefix = common(&names);
-        let mut told = Names { store: store.to_owned(), prefix: prefix.to_owned(), ..Names::default() };
+        let mut told = StoreNames { store: store.to_owned(), prefix: prefix.to_owned(), ..StoreNames::default() };
         for (key, name) in &names {
             let rest = name.strip_prefix(prefix).unwrap_or(name);
             let takes = quoted(key) + quoted(rest) + 2;
@@ -136,7 +136,7 @@ fn fitted(stored: &[(&OutcomeEntry, (&str, &str))], room: usize) -> String {
         }
         told
     });
-    let told: Vec<Names> = told.collect();
+    let told: Vec<StoreNames> = told.collect();
     serde_json::to_string(&told).unwrap_or_default()
 }
 
@@ -169,8 +169,8 @@ fn whole(outcome: Vec<Value>) -> Vec<Kept> {
     kept.collect()
 }
 
-fn named(names: Names) -> impl Iterator<Item = Kept> {
-    let Names { store, prefix, names, .. } = names;
+fn named(names: StoreNames) -> impl Iterator<Item = Kept> {
+    let StoreNames { store, prefix, names, .. } = names;
     let kept = move |(key, rest)| Kept::Named { store: store.clone(), key, name: format!("{prefix}{rest}") };
     names.into_iter().map(kept)
 }
@@ -297,7 +297,7 @@ mod tests {
             let annotations = written(&many, present);
             let stored = &annotations[STORED];
             assert!(stored.len() <= most, "{} of {most}", stored.len());
-            let names: Vec<Names> = serde_json::from_str(stored).unwrap();
+            let names: Vec<StoreNames> = serde_json::from_str(stored).unwrap();
             let (held, more) =
                 names.iter().fold((0, 0), |(held, more), one| (held + one.names.len(), more + one.more));
             assert_eq!(held + more, many.len());

@@ -31,6 +31,7 @@ mod program;
 #[path = "../core/release.rs"]
 mod release;
 mod rows;
+mod streaming;
 #[path = "../support/lib.rs"]
 mod support;
 mod world;

@@ -83,6 +83,11 @@ impl Program {
 
     /// Starts it for the runs of one namespace, with more arguments.
     pub fn start_with(&self, world: &World, key: Key, namespace: &str, more: &[&str]) -> Running {
+        self.start_at(world.kubeconfig(self), key, namespace, more)
+    }
+
+    /// The same, with an API server of one's own.
+    pub fn start_at(&self, kubeconfig: &Path, key: Key, namespace: &str, more: &[&str]) -> Running {
         let folder = tempfile::tempdir().unwrap();
         // Chains has the path of its keys compiled in; see `in_its_own_etc`.
         let keys = folder.path().join("etc/signing-secrets");
@@ -97,7 +102,7 @@ impl Program {
             }
             Self::Chains { tuned } => chains(*tuned, &folder.path().join("etc")),
         };
-        command.arg("--kubeconfig").arg(world.kubeconfig(self)).args(["--namespace", namespace]).args(more);
+        command.arg("--kubeconfig").arg(kubeconfig).args(["--namespace", namespace]).args(more);
         command.env("HOME", folder.path()).current_dir(folder.path());
         let started = Instant::now();
         Running { started, server: Server::spawn("program", &mut command, folder.path()), _folder: folder }
@@ -182,6 +187,11 @@ impl Running {
             .lines()
             .filter(|line| line.contains("\"signed\"") || line.contains(" signed "))
             .count()
+    }
+
+    /// What it has said.
+    pub fn log(&self) -> String {
+        self.server.log_text()
     }
 
     /// Files, sockets and pipes that it has open.

@@ -76,13 +76,7 @@ impl World {
     /// A namespace with `count` runs that were signed long ago.
     pub async fn signed_runs(&self, count: usize) -> String {
         let namespace = self.cluster.namespace("signed").await;
-        let annotations =
-            json!({"chains.tekton.dev/signed": "true", "example.com/notes": "n".repeat(PADDING)});
-        let status = self.completion("signed").await;
-        let make = async |number: usize| {
-            self.put(&namespace, &format!("old-{number}"), &status, &annotations).await;
-        };
-        futures::stream::iter(0..count).map(make).buffer_unordered(8).collect::<()>().await;
+        self.add_signed(&namespace, count, PADDING).await;
         namespace
     }
 
@@ -97,12 +91,20 @@ impl World {
 
     /// Signed runs in a namespace that there is, each larger than `size` bytes.
     pub async fn add_signed(&self, namespace: &str, count: usize, size: usize) {
-        let annotations = json!({"chains.tekton.dev/signed": "true", "example.com/notes": "n".repeat(size)});
         let status = self.completion("signed").await;
+        let annotations = signed(size);
         let make = async |number: usize| {
             self.put(namespace, &format!("old-{number}"), &status, &annotations).await;
         };
         futures::stream::iter(0..count).map(make).buffer_unordered(8).collect::<()>().await;
+    }
+
+    /// A signed run as the API server gives it, larger than `size` bytes.
+    pub fn signed_run(&self, namespace: &str, size: usize) -> Value {
+        let mut run = self.template.clone();
+        run["metadata"]["namespace"] = namespace.into();
+        run["metadata"]["annotations"] = signed(size);
+        run
     }
 
     /// Runs that still run, made fast, and the status that each of them is to end with.
@@ -214,6 +216,11 @@ impl World {
             json!({"key": STANDARD.encode(key(namespace, name)), "value": STANDARD.encode(run.to_string())});
         etcd(&self.http, self.cluster, "put", &body).await;
     }
+}
+
+/// The annotations of a run that was signed long ago, as large as `size`.
+fn signed(size: usize) -> Value {
+    json!({"chains.tekton.dev/signed": "true", "example.com/notes": "n".repeat(size)})
 }
 
 /// Hallmark's release, a service account with every right for Chains, and the settings of both.
