@@ -100,7 +100,7 @@ mod tests {
             "| `signing.concurrency` ⁺ | `16` | 1 to 256 | How many runs are worked on at the same time. |"
         ));
         assert!(page.contains(
-            "| `storage.pubsub.topic` | – | text | Topic of the storage `kafka`. *Not in this build.* |"
+            "| `storage.docdb.mongo-server-url-dir` | – | path | Folder with a file `MONGO_SERVER_URL` that has the URL; beats the key before. *Not in this build.* |"
         ));
         assert!(page.contains("| `artifacts.oci.signer` | `x509` | `x509`, `kms`, `none` |"));
     }

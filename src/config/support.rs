@@ -39,7 +39,7 @@ impl Config {
             SignerKind::X509 | SignerKind::None => None,
         };
         let by_storage = self.stores_of(kind).into_iter().filter_map(|storage| {
-            let also = if Storage::BESIDE_CHAINS.contains(&storage) { "also-" } else { "" };
+            let also = if self.is_beside(kind, storage) { "also-" } else { "" };
             self.unusable(storage)
                 .map(|refusal| refusal.of(&format!("artifacts.{name}.{also}storage"), Some(storage.as_str())))
         });
@@ -47,11 +47,23 @@ impl Config {
         by_storage.chain(by_signer).collect()
     }
 
+    /// Whether it is asked for by the key that Chains does not know.
+    fn is_beside(&self, kind: ArtifactKind, storage: Storage) -> bool {
+        let known = match kind {
+            ArtifactKind::TaskRun => &self.taskrun.storage,
+            ArtifactKind::PipelineRun => &self.pipelinerun.storage,
+            ArtifactKind::Oci => &self.oci.storage,
+        };
+        !known.contains(&storage)
+    }
+
     /// Why nothing can be stored there.
     fn unusable(&self, storage: Storage) -> Option<Refusal> {
         let collection = self.storage.docdb.url.reveal();
-        let is_foreign = storage == Storage::Docdb && collection.starts_with("mongo");
-        if is_foreign || !storage.in_this_build() {
+        if storage == Storage::Kafka {
+            return self.storage.pubsub.unusable();
+        }
+        if storage == Storage::Docdb && collection.starts_with("mongo") {
             return Some(Refusal::new(Problem::NotInThisBuild, FAILS));
         }
         if storage == Storage::Docdb && collection.trim().is_empty() {
@@ -97,7 +109,7 @@ pub const KMS_SCHEMES: [&str; 6] =
 const FAILS: &str = "the artifacts that use it fail: choose another, or run a version that has it";
 const UNUSED: &str = "nothing reads it: remove it, or run a version that does";
 
-fn needs_other(key: &'static str) -> Refusal {
+pub(super) fn needs_other(key: &'static str) -> Refusal {
     Refusal::new(Problem::Needs(key), format!("the artifacts that use it fail: set {key}, or choose another"))
 }
 
@@ -134,15 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_storage_fails_only_the_artifacts_that_use_it() {
-        for storage in Storage::OF_CHAINS.iter().filter(|storage| !storage.in_this_build()) {
-            let config = config(&[("artifacts.taskrun.storage", &format!("oci,{storage}"))]);
-            let expected = ("artifacts.taskrun.storage".to_owned(), Some(storage.to_string()));
-            assert_eq!(failing(&config, ArtifactKind::TaskRun), [expected]);
-            assert_eq!(failing(&config, ArtifactKind::PipelineRun), []);
-            assert_eq!(failing(&config, ArtifactKind::Oci), []);
-            assert_eq!(config.unsupported().len(), 1);
-        }
+    fn a_storage_that_cannot_be_used_fails_only_the_artifacts_that_use_it() {
+        let config = config(&[("artifacts.taskrun.storage", "oci,kafka")]);
+        let expected = ("artifacts.taskrun.storage".to_owned(), Some("kafka".to_owned()));
+        assert_eq!(failing(&config, ArtifactKind::TaskRun), [expected]);
+        assert_eq!(failing(&config, ArtifactKind::PipelineRun), []);
+        assert_eq!(failing(&config, ArtifactKind::Oci), []);
+        assert_eq!(config.unsupported().len(), 1);
     }
 
     #[test]
@@ -192,7 +202,10 @@ mod tests {
 
     #[test]
     fn every_other_key_of_a_later_build_is_reported_and_fails_nothing() {
-        let idle = config(&[("storage.pubsub.topic", "t"), ("storage.docdb.mongo-server-url", "canary")]);
+        let idle = config(&[
+            ("storage.docdb.mongo-server-url-path", "/f"),
+            ("storage.docdb.mongo-server-url", "canary"),
+        ]);
         assert_eq!(failing(&idle, ArtifactKind::Oci), []);
         let report: Vec<_> = idle.unsupported().iter().map(ToString::to_string).collect();
         assert_eq!(report.len(), 2);
@@ -205,9 +218,9 @@ mod tests {
         let config = config(&[
             ("artifacts.taskrun.storage", "kafka"),
             ("builder.id", "x"),
-            ("storage.pubsub.topic", "t"),
+            ("storage.docdb.mongo-server-url-path", "/f"),
         ]);
         let keys: Vec<_> = config.unsupported().into_iter().map(|finding| finding.key).collect();
-        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.pubsub.topic"]);
+        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.docdb.mongo-server-url-path"]);
     }
 }

@@ -8,6 +8,8 @@ use crate::error::{Class, Diagnose};
 
 /// The one key whose address is none of HTTP.
 const DOCUMENTS: &str = "storage.docdb.url";
+/// The one key that has several addresses.
+const BROKERS: &str = "storage.pubsub.kafka.bootstrap.servers";
 
 /// What was asked of whom; all of it may be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +118,9 @@ impl Diagnose for Error {
                 "write {key} as dynamodb://TABLE?partition_key=Name or \
                  firestore://projects/PROJECT/databases/(default)/documents/COLLECTION?name_field=Name"
             )),
+            Self::Address { key: key @ BROKERS, .. } => {
+                Some(format!("write {key} as host:port, several of them between commas"))
+            }
             Self::Address { key, .. } => Some(format!("set {key} to an address such as https://host")),
             Self::Refused { remedy, .. } => Some(remedy.clone()),
             Self::Malformed { asked } => {
