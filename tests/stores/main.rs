@@ -1,4 +1,4 @@
-//! Stores beside registries and annotations: real servers where there are any (fake-gcs-server, the Versity S3 gateway),
+//! Stores beside registries and annotations: real servers where there are any (fake-gcs-server, the Versity S3 gateway, Apache Kafka),
 //! and `server.py`, which shares no code with what is tested, for the others; Chains' own code reads back what it can
 //! (`hack/test stores`).
 
@@ -18,6 +18,7 @@
 mod agent;
 mod buckets;
 mod documents;
+mod messages;
 mod records;
 #[path = "../core/release.rs"]
 mod release;

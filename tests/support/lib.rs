@@ -16,6 +16,7 @@
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
 //! | [`MadeFulcio`] | a Fulcio of Python's cryptography, for the certificates that no real one makes |
 //! | [`Prometheus`] | Prometheus, which scrapes what runs in a test and is asked what the dashboard asks |
+//! | [`Kafka`] | Apache Kafka: three brokers with listeners of every kind, one of which can be killed or stand still |
 //! | [`FakeGcs`], [`S3Gateway`] | buckets of Google Cloud Storage and S3 |
 //! | [`Vault`] | Vault with a transit engine, which can be restarted, sealed and asked what it was asked |
 //! | [`Spire`] | SPIRE's server, agent and OIDC provider: SPIFFE identities for processes of this machine |
@@ -43,6 +44,7 @@ mod fake_sts;
 mod fulcio;
 mod hallmark;
 mod handbook;
+mod kafka;
 mod limits;
 mod made_fulcio;
 mod made_log;
@@ -75,6 +77,7 @@ pub use fake_sts::{Exchanged, FakeSts, Known};
 pub use fulcio::{Fulcio, Issuer, Kind};
 pub use hallmark::Hallmark;
 pub use handbook::{Reader, block};
+pub use kafka::{Kafka, Message, PLAIN_USER};
 pub use limits::memory_limit;
 pub use made_fulcio::MadeFulcio;
 pub use made_log::MadeLog;
