@@ -1,6 +1,7 @@
 //! `hallmark config`: what the ConfigMap `chains-config` and the registry configuration file may say, and whether
 //! they do.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -13,7 +14,7 @@ use super::output::OutputOption;
 use super::{Exit, environment, refuse};
 use crate::config::{self, Config, Finding, Problem};
 use crate::credential::files::registry_config;
-use crate::credential::registry_config::{self, Severity};
+use crate::credential::registry_config;
 
 /// Check a ConfigMap, or print the reference of its keys.
 #[derive(Debug, Subcommand)]
@@ -53,23 +54,38 @@ struct Checked {
 /// One finding.
 #[derive(Serialize)]
 struct Found {
-    /// `error`, `warning`, `unsupported` (not in this build) or `unusable`.
-    severity: &'static str,
+    severity: Severity,
     message: String,
 }
 
-const UNSUPPORTED: &str = "unsupported";
-const UNUSABLE: &str = "unusable";
-const NOT_BUILT: &str = "not in this build";
-const NOT_USABLE: &str = "cannot be used";
-
-fn without_effect(finding: &Finding) -> &'static str {
-    if finding.problem == Problem::NotInThisBuild { UNSUPPORTED } else { UNUSABLE }
+/// What a finding means for what the file asks for.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Severity {
+    Error,
+    Warning,
+    /// A good setting of something that this build has not.
+    Unsupported,
+    /// A good setting that does nothing.
+    Unusable,
 }
 
-/// What a good setting that does not do is called.
-pub(super) fn cannot_be_used(finding: &Finding) -> &'static str {
-    if finding.problem == Problem::NotInThisBuild { NOT_BUILT } else { NOT_USABLE }
+impl Severity {
+    /// Of a setting that is good in itself and without effect.
+    pub(super) fn of(finding: &Finding) -> Self {
+        if finding.problem == Problem::NotInThisBuild { Self::Unsupported } else { Self::Unusable }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Unsupported => "not in this build",
+            Self::Unusable => "cannot be used",
+        })
+    }
 }
 
 /// Runs the command.
@@ -101,11 +117,7 @@ fn ended(checked: Result<Checked, Exit>) -> (Option<Checked>, Exit) {
 }
 
 fn text(checked: &Checked) -> String {
-    let findings = checked.findings.iter().map(|found| match found.severity {
-        UNSUPPORTED => format!("{NOT_BUILT}: {}\n", found.message),
-        UNUSABLE => format!("{NOT_USABLE}: {}\n", found.message),
-        severity => format!("{severity}: {}\n", found.message),
-    });
+    let findings = checked.findings.iter().map(|found| format!("{}: {}\n", found.severity, found.message));
     let ok = checked.count.map(|count| format!("ok: {count} {}\n", checked.unit));
     findings.chain(ok).collect()
 }
@@ -137,15 +149,14 @@ fn check_file(file: &Path) -> Result<Checked, Exit> {
     };
     let parsed = Config::parse(&data);
     let found = |severity| move |finding: &Finding| Found { severity, message: finding.to_string() };
-    let mut findings: Vec<Found> = parsed.warnings.iter().map(found("warning")).collect();
+    let mut findings: Vec<Found> = parsed.warnings.iter().map(found(Severity::Warning)).collect();
     let count = match parsed.config {
         Ok(config) => {
-            findings
-                .extend(config.unsupported().iter().map(|finding| found(without_effect(finding))(finding)));
+            findings.extend(config.unsupported().iter().map(|finding| found(Severity::of(finding))(finding)));
             Some(data.len())
         }
         Err(mistakes) => {
-            findings.extend(mistakes.iter().map(found("error")));
+            findings.extend(mistakes.iter().map(found(Severity::Error)));
             None
         }
     };
@@ -157,7 +168,10 @@ fn check_registries(file: &Path) -> Result<Checked, Exit> {
     let reading = registry_config(file, &environment::proxies(), Timestamp::now());
     let reading = reading.map_err(|error| refuse(&error, Exit::Failed))?;
     let found = |finding: &registry_config::Finding| Found {
-        severity: if finding.severity() == Severity::Error { "error" } else { "warning" },
+        severity: match finding.severity() {
+            registry_config::Severity::Error => Severity::Error,
+            registry_config::Severity::Warning => Severity::Warning,
+        },
         message: format!("{}: {finding}", file.display()),
     };
     Ok(Checked {

@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         eprintln!("note: {note}");
     }
     for finding in config.unsupported() {
-        eprintln!("warning: {}: {finding}", super::config::cannot_be_used(&finding));
+        eprintln!("warning: {}: {finding}", super::config::Severity::of(&finding));
     }
     let shown: Vec<Shown> = runs.iter().map(|run| show(run, &config)).collect();
     match arguments.output {

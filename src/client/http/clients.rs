@@ -77,8 +77,16 @@ impl Clients {
 
     fn build(&self, transport: &Transport) -> Result<Client, SetupError> {
         let tls = tls::config(transport, || self.system()).map_err(SetupError::Certificates)?;
-        let proxied = transport.clone();
-        Client::builder()
+        // A proxy of our own takes the place of those that the library would find in the environment. It asks about each
+        // request, which takes it a second look at the address: nobody is asked where there is no proxy.
+        let builder = Client::builder().no_proxy();
+        let builder = if transport.has_proxy() {
+            let proxied = transport.clone();
+            builder.proxy(Proxy::custom(move |url| proxied.proxy(url).cloned()))
+        } else {
+            builder
+        };
+        builder
             .user_agent(concat!("hallmark/", env!("CARGO_PKG_VERSION")))
             .redirect(Policy::none())
             .connect_timeout(CONNECT)
@@ -86,8 +94,6 @@ impl Clients {
             .timeout(TOTAL)
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_nodelay(true)
-            // A proxy of our own takes the place of those that the library would find in the environment.
-            .proxy(Proxy::custom(move |url| proxied.proxy(url).cloned()))
             .dns_resolver(Arc::new(Resolver::new(transport)))
             .tls_backend_preconfigured(tls)
             .build()

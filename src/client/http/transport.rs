@@ -52,6 +52,11 @@ impl Transport {
         self
     }
 
+    /// Whether some requests may take a proxy.
+    pub(super) fn has_proxy(&self) -> bool {
+        self.proxies.all().next().is_some()
+    }
+
     /// The proxy that a request takes.
     pub fn proxy(&self, url: &Url) -> Option<&Url> {
         self.proxies.of(url)

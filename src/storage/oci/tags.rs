@@ -227,20 +227,20 @@ impl Store for Tags {
             signed.iter().map(|signed| (signed.as_ref(), Layer::of(signed))).collect();
 
         let mut writes = lock.lock().await;
-        let current = match seen.filter(|seen| seen.writes == *writes) {
+        let (list, looked) = match seen.filter(|seen| seen.writes == *writes) {
             Some(seen) => (seen.list, true),
             None => (self.read(place).await?, false),
         };
         *writes += 1;
-        let latest = &tokio::sync::Mutex::new(current);
+        let lacking = self.lacking(repository, &list, &layers, looked).await?;
+        let latest = &tokio::sync::Mutex::new((list, lacking));
         let round = || async {
-            let (list, looked) = &mut *latest.lock().await;
-            let lacking = self.lacking(repository, list, &layers, *looked).await?;
+            let (list, lacking) = &mut *latest.lock().await;
             if lacking.is_empty() {
                 return Ok(());
             }
-            (*list, *looked) = (self.write(place, list, &lacking).await?, false);
-            let lacking = self.lacking(repository, list, &layers, false).await?;
+            *list = self.write(place, list, lacking).await?;
+            *lacking = self.lacking(repository, list, &layers, false).await?;
             if lacking.is_empty() { Ok(()) } else { Err(contended(place)) }
         };
         round.retry(policy()).when(|error| matches!(error, Error::Contended { .. })).await?;
