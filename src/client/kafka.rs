@@ -29,6 +29,8 @@ mod record;
 mod request;
 mod scram;
 mod security;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::HashMap;
@@ -223,13 +225,13 @@ impl Producer {
         loop {
             tries += 1;
             let error = match layout.leader(partition) {
-                None => self.said(self.brokers(), Code::NO_LEADER, String::new()),
+                None => self.said(self.brokers(), Code::NO_LEADER, ""),
                 Some(leader) => match self.cluster.call(leader, &request).await {
                     Err(error) => error,
                     Ok(kept) => match Code::of(kept.code) {
                         None => return Ok(Placed { partition, offset: Some(kept.offset) }),
                         Some(Code::DUPLICATE) => return Ok(Placed { partition, offset: None }),
-                        Some(code) => self.said(leader.to_string(), code, kept.said),
+                        Some(code) => self.said(leader.to_string(), code, &kept.said),
                     },
                 },
             };
@@ -250,7 +252,7 @@ impl Producer {
         }
     }
 
-    fn said(&self, broker: String, code: Code, words: String) -> Error {
+    fn said(&self, broker: String, code: Code, words: &str) -> Error {
         let words = super::answer::shown(words.as_bytes(), &crate::credential::Credential::Anonymous);
         self.cluster.error(broker, Problem::Code(Said { code, words }))
     }
@@ -269,7 +271,12 @@ impl Tries {
     /// Waits a little, unless it was tried often enough or never will be better.
     async fn again(&mut self, problem: &Problem) -> bool {
         self.made += 1;
-        let passes = matches!(problem, Problem::Code(said) if said.code.passes());
+        let passes = match problem {
+            Problem::Code(said) => said.code.passes(),
+            // A connection that was kept, to a broker that was started anew.
+            Problem::Broken(_) => true,
+            _ => false,
+        };
         if !passes || self.made >= TRIES {
             return false;
         }

@@ -71,17 +71,15 @@ async fn the_messages_about_run_and_image_are_those_that_chains_itself_writes() 
     }
 
     let by_chains = kafka.topic("by-chains", "1:2", &[]).await;
-    for message in &messages {
+    // Its library takes nothing but text as metadata, so it stores no signature of an image.
+    for message in [statement] {
         let stored = json!({"payload": BASE64_STANDARD.encode(payload(message)),
             "signature": BASE64_STANDARD.encode(&message.body)});
         kafka.written_by_chains(&by_chains, &stored).await;
     }
     let theirs = kafka.messages(&by_chains).await;
     let content = |message: &Message| (message.body.clone(), message.metadata.clone());
-    assert_eq!(
-        messages.iter().map(content).collect::<Vec<_>>(),
-        theirs.iter().map(content).collect::<Vec<_>>()
-    );
+    assert_eq!(theirs.iter().map(content).collect::<Vec<_>>(), [content(statement)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,9 +281,6 @@ async fn what_brokers_do_not_take_is_told_with_its_remedy() {
     let small = kafka.topic("small", REPLICAS, &["max.message.bytes=300"]).await;
     let texts = ["MESSAGE_TOO_LARGE", "raise max.message.bytes of topic small"];
     refused(&to(&small, &servers, &[]), &texts).await;
-    let few = kafka.topic("few", REPLICAS, &["min.insync.replicas=3"]).await;
-    let texts = ["NOT_ENOUGH_REPLICAS", "fewer replicas in sync than its min.insync.replicas"];
-    refused(&to(&few, &servers, &[]), &texts).await;
 
     let tls = [("storage.pubsub.kafka.tls", "true")];
     refused(&to(&topic, &servers, &tls), &["does not speak TLS there", "unset storage.pubsub.kafka.tls"])
@@ -352,6 +347,7 @@ async fn the_leader_stands_still_and_is_killed_in_a_burst_and_every_message_is_t
     // Of its own: what makes topics for the other tests wants all brokers.
     let kafka = &Kafka::start().await;
     let topic = kafka.topic("burst", "3:1:2,3:2:1,3:1:2", &["min.insync.replicas=2"]).await;
+    let few = kafka.topic("few", "1:3", &["min.insync.replicas=2"]).await;
     let servers = kafka.plain(&[3, 1, 2]);
     let agent = Agent::prepare("kafka-burst", &nowhere(), &to(&topic, &servers, &[])).await;
     let hallmark = agent.start().await;
@@ -369,6 +365,8 @@ async fn the_leader_stands_still_and_is_killed_in_a_burst_and_every_message_is_t
     }
     agent.all_signed(Duration::from_mins(2)).await;
     each_once(kafka, &topic, RUNS).await;
+    let texts = ["NOT_ENOUGH_REPLICAS", "fewer replicas in sync than its min.insync.replicas"];
+    refused(&to(&few, &servers, &[]), &texts).await;
     kafka.start_again(3).await;
     complete(&agent, "build-last", RUNS).await;
     assert_eq!(agent.mark("build-last", SOON).await, "true");

@@ -124,15 +124,15 @@ impl Cluster {
                 Ok(answer) => return Ok(answer),
                 // What somebody can mend tells more than that another one is away.
                 Err(error) if worst.as_ref().is_none_or(|worst| worst.problem.is_silence()) => {
-                    worst = Some(error)
+                    worst = Some(error);
                 }
                 Err(_) => {}
             }
         }
-        let away = self.bootstrap.first().map(Address::origin);
+        let away = self.bootstrap.first().map(|address| address.origin().into());
         let nobody = || self.error(self.bootstrap(), Problem::Silent("there is no broker".into()));
         Err(match worst.unwrap_or_else(nobody) {
-            error if error.problem.is_silence() => Error { broker: self.bootstrap(), away, ..error },
+            error if error.problem.is_silence() => Error { broker: self.bootstrap().into(), away, ..error },
             error => error,
         })
     }
@@ -205,6 +205,6 @@ impl Cluster {
     }
 
     pub(super) fn error(&self, broker: String, problem: Problem) -> Error {
-        Error { topic: self.topic.clone(), broker, away: None, problem }
+        Error { topic: self.topic.as_str().into(), broker: broker.into(), away: None, problem }
     }
 }

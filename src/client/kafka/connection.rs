@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use zeroize::Zeroize as _;
 
 use super::address::Address;
 use super::code::Code;
@@ -89,15 +90,18 @@ impl Connection {
 
     async fn exchange_as<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Answer, Problem> {
         self.number = self.number.wrapping_add(1);
-        let mut content = Writer::default();
+        // Room for a login, so that it lies here alone.
+        let mut content = Writer(Vec::with_capacity(ROOM));
         content.i16(R::API.key);
         content.i16(version);
         content.i32(self.number);
         content.text(CLIENT);
         request.write(version, &mut content);
-        let mut framed = Writer::default();
+        let mut framed = Writer(Vec::with_capacity(content.0.len() + 4));
         framed.bytes(&content.0);
         let sent = self.stream.write_all(&framed.0).await;
+        content.0.zeroize();
+        framed.0.zeroize();
         if let Err(error) = sent.and(self.stream.flush().await) {
             return Err(self.lost(error));
         }
@@ -138,6 +142,8 @@ impl Connection {
         if self.is_proven { Problem::Broken(error) } else { Problem::Closed(error) }
     }
 }
+
+const ROOM: usize = 4096;
 
 /// What brokers see in their logs.
 const CLIENT: &str = "hallmark";

@@ -15,11 +15,11 @@ use crate::error::{About, Class, Diagnose};
 #[error("cannot send a message to topic {topic}: Kafka at {broker} {problem}")]
 pub struct Error {
     /// The topic.
-    pub topic: String,
+    pub topic: Box<str>,
     /// The broker that was asked last, or all of them.
-    pub broker: String,
+    pub broker: Box<str>,
     /// By what runs wait for it, where none of the brokers answers.
-    pub(super) away: Option<String>,
+    pub(super) away: Option<Box<str>>,
     /// What is wrong.
     #[source]
     pub problem: Problem,
