@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod fulcio;
 pub mod grafeas;
 pub mod http;
+pub mod kafka;
 pub mod kubernetes;
 pub mod log;
 pub mod openid;

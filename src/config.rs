@@ -17,6 +17,7 @@ mod finding;
 mod key;
 mod key_policy;
 mod parse;
+mod pubsub;
 mod reference;
 mod secret;
 mod selector;
@@ -26,18 +27,19 @@ mod value;
 
 pub use choice::{
     BuildType, Choice, ControllerCredentials, Encoding, Finalizers, ImageFormat, NoMatch, Outcomes,
-    PubSubProvider, PullSecretNamespace, RunFormat, SignerKind, Storage, Upload,
+    PubSubProvider, PullSecretNamespace, RunFormat, SaslMechanism, SignerKind, Storage, Upload,
 };
 pub use finding::{Finding, Problem};
 pub use key_policy::{KeyChoice, KeyPolicy};
 pub use parse::Parsed;
+pub use pubsub::{KafkaStorage, PubSubStorage};
 pub use reference::{reference, reference_for_programs};
 pub use secret::Secret;
 pub use selector::LabelSelector;
 pub use settings::{
     AllowedPair, AzureStorage, DocdbStorage, Fulcio, GcsStorage, GrafeasStorage, Kms, OciStorage, Policy,
-    Provenance, PubSubStorage, Refresh, Registry, RegistryHost, S3Storage, Selection, Signers, Signing,
-    StorageSettings, Transparency,
+    Provenance, Refresh, Registry, RegistryHost, S3Storage, Selection, Signers, Signing, StorageSettings,
+    Transparency,
 };
 pub use support::KMS_SCHEMES;
 

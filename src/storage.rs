@@ -10,6 +10,7 @@ mod access;
 mod archivista;
 mod docdb;
 mod grafeas;
+mod kafka;
 mod object;
 pub mod oci;
 pub mod remembered;

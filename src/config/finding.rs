@@ -60,6 +60,9 @@ pub enum Problem {
     /// A good value that needs another key.
     #[error("it needs {0}, which is not set")]
     Needs(&'static str),
+    /// A word of Chains for its own tests.
+    #[error("storage.pubsub.provider is \"inmemory\", which keeps nothing")]
+    KeptNowhere,
     /// A good value that nothing reads, given the others.
     #[error("the key has no effect here")]
     NoEffect,

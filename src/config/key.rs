@@ -16,14 +16,12 @@ pub(super) struct Key {
     pub(super) of_chains: bool,
     /// Its value is never repeated.
     pub(super) secret: bool,
-    /// What it sets is not in this build.
-    pub(super) later: bool,
 }
 
 impl Key {
     /// A key of Tekton Chains.
     const fn chains(name: &'static str, field: &'static dyn Field, doc: &'static str) -> Self {
-        Self { name, doc, field, of_chains: true, secret: false, later: false }
+        Self { name, doc, field, of_chains: true, secret: false }
     }
 
     /// A key that Chains does not know and passes over.
@@ -33,10 +31,6 @@ impl Key {
 
     const fn secret(self) -> Self {
         Self { secret: true, ..self }
-    }
-
-    const fn later(self) -> Self {
-        Self { later: true, ..self }
     }
 }
 
@@ -70,9 +64,9 @@ pub(super) static SECTIONS: &[Section] = &[
             "What signs the statement about a TaskRun; `none` makes none."),
         Key::chains("artifacts.pipelinerun.format", &Any(|c| &mut c.pipelinerun.format),
             "Statement about a PipelineRun."),
-        Key::chains("artifacts.pipelinerun.storage", &Words(|c| &mut c.pipelinerun.storage, Storage::OF_PIPELINERUN, DISABLES),
-            "Where the statement about a PipelineRun is stored."),
-        Key::own("artifacts.pipelinerun.also-storage", &Words(|c| &mut c.pipelinerun.also_storage, Storage::BESIDE_CHAINS, ""),
+        Key::chains("artifacts.pipelinerun.storage", &Words(|c| &mut c.pipelinerun.storage, Storage::OF_CHAINS, DISABLES),
+            "Where the statement about a PipelineRun is stored; Chains refuses `kafka` here, but not in the next key."),
+        Key::own("artifacts.pipelinerun.also-storage", &Words(|c| &mut c.pipelinerun.also_storage, Storage::BESIDE_CHAINS_OF_PIPELINERUN, ""),
             "Where the statement about a PipelineRun is stored too, of what Chains does not know."),
         Key::chains("artifacts.pipelinerun.signer", &Any(|c| &mut c.pipelinerun.signer),
             "What signs the statement about a PipelineRun; `none` makes none."),
@@ -141,11 +135,25 @@ pub(super) static SECTIONS: &[Section] = &[
         Key::own("storage.grafeas.endpoint", &Any(|c| &mut c.storage.grafeas.endpoint),
             "Where Container Analysis is reached."),
         Key::chains("storage.pubsub.provider", &Any(|c| &mut c.storage.pubsub.provider),
-            "Broker of the storage `kafka`.").later(),
+            "What the storage `kafka` speaks to; `inmemory` keeps nothing and is refused."),
         Key::chains("storage.pubsub.topic", &Any(|c| &mut c.storage.pubsub.topic),
-            "Topic of the storage `kafka`.").later(),
-        Key::chains("storage.pubsub.kafka.bootstrap.servers", &Any(|c| &mut c.storage.pubsub.kafka_bootstrap_servers),
-            "Servers of the storage `kafka`.").later(),
+            "Topic of the storage `kafka`; it must be there."),
+        Key::chains("storage.pubsub.kafka.bootstrap.servers", &Any(|c| &mut c.storage.pubsub.kafka.bootstrap_servers),
+            "Brokers of the storage `kafka`, as `host:port`, several of them between commas."),
+        Key::own("storage.pubsub.kafka.tls", &Any(|c| &mut c.storage.pubsub.kafka.tls),
+            "Meets the brokers over TLS."),
+        Key::own("storage.pubsub.kafka.ca-file", &Any(|c| &mut c.storage.pubsub.kafka.ca_file),
+            "File with the authorities that the brokers' certificates are by, in PEM; those of the machine when empty."),
+        Key::own("storage.pubsub.kafka.client-certificate-file", &Any(|c| &mut c.storage.pubsub.kafka.client_certificate_file),
+            "File with the certificate that the agent shows to the brokers, in PEM."),
+        Key::own("storage.pubsub.kafka.client-key-file", &Any(|c| &mut c.storage.pubsub.kafka.client_key_file),
+            "File with its private key, in PEM."),
+        Key::own("storage.pubsub.kafka.sasl-mechanism", &Any(|c| &mut c.storage.pubsub.kafka.sasl_mechanism),
+            "How the agent logs in at the brokers; it does not when the key is not set."),
+        Key::own("storage.pubsub.kafka.sasl-username", &Any(|c| &mut c.storage.pubsub.kafka.sasl_username),
+            "As whom it logs in."),
+        Key::own("storage.pubsub.kafka.sasl-password-path", &Any(|c| &mut c.storage.pubsub.kafka.sasl_password_path),
+            "File with the password, read for each connection."),
         Key::chains("storage.archivista.url", &Any(|c| &mut c.storage.archivista_url),
             "Server of the storage `archivista`."),
     ] },
@@ -313,6 +321,7 @@ mod tests {
                 "a/b",
                 "team-*=key",
                 "s3",
+                "SCRAM-SHA-256",
             ];
             let set = other.into_iter().any(|text| {
                 key.field.set(&mut config, text).is_ok() && config != super::super::Config::default()

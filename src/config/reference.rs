@@ -34,7 +34,7 @@ pub fn reference_for_programs() -> Value {
     let keys = SECTIONS.iter().flat_map(|section| section.keys.iter().map(|key| (section.title, key)));
     let keys = keys.map(|(section, key)| {
         json!({"key": key.name, "section": section, "default": key.field.text(&mut default),
-            "allowed": key.field.accepts(), "ofChains": key.of_chains, "inThisBuild": !key.later,
+            "allowed": key.field.accepts(), "ofChains": key.of_chains,
             "meaning": key.doc})
     });
     keys.collect()
@@ -46,8 +46,7 @@ fn row(key: &Key, default: &mut Config) -> String {
         text => format!("`{text}`"),
     };
     let own = if key.of_chains { "" } else { " ⁺" };
-    let later = if key.later { " *Not in this build.*" } else { "" };
-    format!("| `{}`{own} | {default} | {} | {}{later} |\n", key.name, key.field.accepts(), key.doc)
+    format!("| `{}`{own} | {default} | {} | {} |\n", key.name, key.field.accepts(), key.doc)
 }
 
 const INTRODUCTION: &str = "\
@@ -100,7 +99,7 @@ mod tests {
             "| `signing.concurrency` ⁺ | `16` | 1 to 256 | How many runs are worked on at the same time. |"
         ));
         assert!(page.contains(
-            "| `storage.pubsub.topic` | – | text | Topic of the storage `kafka`. *Not in this build.* |"
+            "| `storage.docdb.mongo-server-url-dir` | – | path | Folder with a file `MONGO_SERVER_URL` that has the URL; beats the key before. |"
         ));
         assert!(page.contains("| `artifacts.oci.signer` | `x509` | `x509`, `kms`, `none` |"));
     }
@@ -113,7 +112,7 @@ mod tests {
         assert_eq!(
             *key,
             json!({"key": "signing.concurrency", "section": key["section"], "default": "16",
-                "allowed": "1 to 256", "ofChains": false, "inThisBuild": true,
+                "allowed": "1 to 256", "ofChains": false,
                 "meaning": "How many runs are worked on at the same time."})
         );
     }

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::choice::{
-    BuildType, ControllerCredentials, Encoding, Finalizers, NoMatch, Outcomes, PubSubProvider,
-    PullSecretNamespace, Upload,
+    BuildType, ControllerCredentials, Encoding, Finalizers, NoMatch, Outcomes, PullSecretNamespace, Upload,
 };
 use super::key_policy::KeyPolicy;
+use super::pubsub::PubSubStorage;
 use super::secret::Secret;
 use super::selector::LabelSelector;
 use crate::artifact::image::Repository;
@@ -140,17 +140,6 @@ pub struct GrafeasStorage {
     pub note_hint: String,
     /// Where Container Analysis is reached.
     pub endpoint: String,
-}
-
-/// Settings of the publish and subscribe storage.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PubSubStorage {
-    /// The broker.
-    pub provider: Option<PubSubProvider>,
-    /// The topic.
-    pub topic: Option<String>,
-    /// Kafka's servers.
-    pub kafka_bootstrap_servers: Option<String>,
 }
 
 /// Settings of the signers.

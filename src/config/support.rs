@@ -2,20 +2,19 @@
 //! recognised here, so that they are refused by name and never passed over.
 //!
 //! Guarantees: [`Config::unsupported_for`] names everything that an artifact was to have and cannot get, so that
-//! it fails instead of being marked as signed; artifacts that ask for none of it go on. Rows of the table marked
-//! `later` that nothing fails for are only reported. Must not: change the configuration.
+//! it fails instead of being marked as signed; artifacts that ask for none of it go on. Must not: change the configuration.
 
 use super::finding::{Finding, Problem, Refusal};
-use super::{ArtifactKind, Config, SignerKind, Storage, key};
+use super::{ArtifactKind, Config, SignerKind, Storage};
 
 impl Config {
-    /// What is set and not in this build, for a person: what makes artifacts fail first, then what is without effect.
+    /// What is set and makes artifacts fail, once for a person.
     pub fn unsupported(&self) -> Vec<Finding> {
         let mut findings: Vec<Finding> = Vec::new();
         let failing = [ArtifactKind::TaskRun, ArtifactKind::PipelineRun, ArtifactKind::Oci]
             .into_iter()
             .flat_map(|kind| self.unsupported_for(kind));
-        for finding in failing.chain(self.without_effect()) {
+        for finding in failing {
             let known = findings.iter().any(|f| (&f.key, &f.value) == (&finding.key, &finding.value));
             if !known {
                 findings.push(finding);
@@ -39,7 +38,7 @@ impl Config {
             SignerKind::X509 | SignerKind::None => None,
         };
         let by_storage = self.stores_of(kind).into_iter().filter_map(|storage| {
-            let also = if Storage::BESIDE_CHAINS.contains(&storage) { "also-" } else { "" };
+            let also = if self.is_beside(kind, storage) { "also-" } else { "" };
             self.unusable(storage)
                 .map(|refusal| refusal.of(&format!("artifacts.{name}.{also}storage"), Some(storage.as_str())))
         });
@@ -47,10 +46,23 @@ impl Config {
         by_storage.chain(by_signer).collect()
     }
 
+    /// Whether it is asked for by the key that Chains does not know.
+    fn is_beside(&self, kind: ArtifactKind, storage: Storage) -> bool {
+        let known = match kind {
+            ArtifactKind::TaskRun => &self.taskrun.storage,
+            ArtifactKind::PipelineRun => &self.pipelinerun.storage,
+            ArtifactKind::Oci => &self.oci.storage,
+        };
+        !known.contains(&storage)
+    }
+
     /// Why nothing can be stored there.
     fn unusable(&self, storage: Storage) -> Option<Refusal> {
+        if storage == Storage::Kafka {
+            return self.storage.pubsub.unusable();
+        }
         let docdb = &self.storage.docdb;
-        if storage == Storage::Docdb && docdb.is_foreign() || !storage.in_this_build() {
+        if storage == Storage::Docdb && docdb.is_foreign() {
             return Some(Refusal::new(Problem::NotInThisBuild, FAILS));
         }
         if storage == Storage::Docdb && docdb.url.reveal().trim().is_empty() {
@@ -79,24 +91,14 @@ impl Config {
         let known = KMS_SCHEMES.iter().any(|scheme| key.starts_with(scheme));
         (!known && key.contains("://")).then_some(key)
     }
-
-    /// Keys that are set to something other than their default and that nothing reads yet.
-    fn without_effect(&self) -> impl Iterator<Item = Finding> {
-        let (mut own, mut default) = (self.clone(), Self::default());
-        key::all().filter(|key| key.later).filter_map(move |key| {
-            let text = key.field.text(&mut own);
-            (text != key.field.text(&mut default)).then(|| missing(key.name, &text, UNUSED))
-        })
-    }
 }
 
 /// How keys of the key management services of this build are written.
 pub const KMS_SCHEMES: [&str; 6] =
     ["hashivault://", "openbao://", "awskms://", "gcpkms://", "azurekms://", "pkcs11:"];
 const FAILS: &str = "the artifacts that use it fail: choose another, or run a version that has it";
-const UNUSED: &str = "nothing reads it: remove it, or run a version that does";
 
-fn needs_other(key: &'static str) -> Refusal {
+pub(super) fn needs_other(key: &'static str) -> Refusal {
     Refusal::new(Problem::Needs(key), format!("the artifacts that use it fail: set {key}, or choose another"))
 }
 
@@ -133,15 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_storage_fails_only_the_artifacts_that_use_it() {
-        for storage in Storage::OF_CHAINS.iter().filter(|storage| !storage.in_this_build()) {
-            let config = config(&[("artifacts.taskrun.storage", &format!("oci,{storage}"))]);
-            let expected = ("artifacts.taskrun.storage".to_owned(), Some(storage.to_string()));
-            assert_eq!(failing(&config, ArtifactKind::TaskRun), [expected]);
-            assert_eq!(failing(&config, ArtifactKind::PipelineRun), []);
-            assert_eq!(failing(&config, ArtifactKind::Oci), []);
-            assert_eq!(config.unsupported().len(), 1);
-        }
+    fn a_storage_that_cannot_be_used_fails_only_the_artifacts_that_use_it() {
+        let config = config(&[("artifacts.taskrun.storage", "oci,kafka")]);
+        let expected = ("artifacts.taskrun.storage".to_owned(), Some("kafka".to_owned()));
+        assert_eq!(failing(&config, ArtifactKind::TaskRun), [expected]);
+        assert_eq!(failing(&config, ArtifactKind::PipelineRun), []);
+        assert_eq!(failing(&config, ArtifactKind::Oci), []);
+        assert_eq!(config.unsupported().len(), 1);
     }
 
     #[test]
@@ -193,22 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn every_other_key_of_a_later_build_is_reported_and_fails_nothing() {
-        let idle = config(&[("storage.pubsub.topic", "t")]);
-        assert_eq!(failing(&idle, ArtifactKind::Oci), []);
-        let report: Vec<_> = idle.unsupported().iter().map(ToString::to_string).collect();
-        assert_eq!(report.len(), 1);
-        assert!(report.iter().all(|line| line.contains("not in this build; nothing reads it")));
-    }
-
-    #[test]
     fn what_fails_artifacts_is_reported_once_and_first() {
         let config = config(&[
             ("artifacts.taskrun.storage", "kafka"),
             ("builder.id", "x"),
-            ("storage.pubsub.topic", "t"),
+            ("storage.docdb.mongo-server-url-path", "/f"),
         ]);
         let keys: Vec<_> = config.unsupported().into_iter().map(|finding| finding.key).collect();
-        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.pubsub.topic"]);
+        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.docdb.mongo-server-url-path"]);
     }
 }

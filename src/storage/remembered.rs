@@ -63,7 +63,8 @@ impl Remembered {
     /// Out of the annotations of the run.
     pub(super) fn of(annotations: &BTreeMap<String, String>) -> Self {
         let outcome = annotations.get(OUTCOME).and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
-        let stored = annotations.get(STORED).and_then(|text| serde_json::from_str::<Vec<StoreNames>>(text).ok());
+        let stored =
+            annotations.get(STORED).and_then(|text| serde_json::from_str::<Vec<StoreNames>>(text).ok());
         let kept = whole(outcome.unwrap_or_default()).into_iter();
         Self(Arc::new(kept.chain(stored.into_iter().flatten().flat_map(named)).collect()))
     }
@@ -123,7 +124,8 @@ fn fitted(stored: &[(&OutcomeEntry, (&str, &str))], room: usize) -> String {
     let mut left = room.saturating_sub(frames.sum());
     let told = by_store.into_iter().map(|(store, names)| {
         let prefix = common(&names);
-        let mut told = StoreNames { store: store.to_owned(), prefix: prefix.to_owned(), ..StoreNames::default() };
+        let mut told =
+            StoreNames { store: store.to_owned(), prefix: prefix.to_owned(), ..StoreNames::default() };
         for (key, name) in &names {
             let rest = name.strip_prefix(prefix).unwrap_or(name);
             let takes = quoted(key) + quoted(rest) + 2;

@@ -17,6 +17,7 @@ use super::access::Access;
 use super::archivista::Envelopes;
 use super::docdb::{self, Collection, Documents};
 use super::grafeas::{Occurrences, Project};
+use super::kafka::Messages;
 use super::object::{Bucket, Kind, Objects};
 use super::remembered::Remembered;
 use super::{Error, Place, Store, Stored};
@@ -32,6 +33,7 @@ use crate::client::document::firestore::Firestore;
 use crate::client::document::mongodb::{Address, MongoDb};
 use crate::client::grafeas::Grafeas;
 use crate::client::http::Clients;
+use crate::client::kafka::Producer;
 use crate::client::registry::Registry;
 use crate::client::store::{self, Server};
 use crate::config::{Config, Secret, Storage, StorageSettings};
@@ -52,6 +54,7 @@ enum Remote {
     Archivista(Arc<Archivista>),
     Grafeas(Arc<Project>),
     Documents(Arc<Collection>),
+    Kafka(Arc<Producer>),
     Unusable(Storage, Arc<store::Error>),
 }
 
@@ -113,6 +116,7 @@ impl Remote {
             Self::Archivista(server) => Arc::new(Envelopes { server: Arc::clone(server), remembered }),
             Self::Grafeas(project) => Arc::new(Occurrences { project: Arc::clone(project), run, remembered }),
             Self::Documents(collection) => Arc::new(Documents(Arc::clone(collection))),
+            Self::Kafka(producer) => Arc::new(Messages { producer: Arc::clone(producer), run, remembered }),
             Self::Unusable(storage, error) => Arc::new(Unusable(*storage, Arc::clone(error))),
         }
     }
@@ -139,7 +143,13 @@ impl Maker<'_> {
                 let elsewhere = url.is_empty() || settings.docdb.is_foreign();
                 (!elsewhere).then(|| self.docdb(url))?
             }
-            Storage::Tekton | Storage::Oci | Storage::Kafka => return None,
+            Storage::Kafka => {
+                let settings = &settings.pubsub;
+                let (topic, kafka) = (settings.topic.as_deref()?.trim(), &settings.kafka);
+                let producer = Producer::new(topic, kafka, self.clients, self.registries);
+                producer.map(|producer| Remote::Kafka(Arc::new(producer)))
+            }
+            Storage::Tekton | Storage::Oci => return None,
         };
         Some(made.unwrap_or_else(|error| Remote::Unusable(storage, Arc::new(error))))
     }

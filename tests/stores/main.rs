@@ -1,5 +1,6 @@
 //! Stores beside registries and annotations: real servers where there are any (fake-gcs-server, the Versity S3 gateway,
-//! FerretDB, DynamoDB Local), and `server.py`, which shares no code with what is tested, for the others; Chains' own code reads back what it can
+//! FerretDB, DynamoDB Local, Apache Kafka), and `server.py`, which shares no code with what is tested, for the others;
+//! Chains' own code reads back what it can
 //! (`hack/test stores`).
 
 #![allow(
@@ -22,6 +23,7 @@ mod doctor;
 mod documents;
 #[path = "../core/inside.rs"]
 mod inside;
+mod messages;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 mod records;

@@ -114,7 +114,11 @@ impl Signing {
 
     /// The result of each artifact at each store, as `store artifact: result`.
     pub async fn results(&self, around: &[(&str, &str)]) -> Vec<String> {
-        let finished = self.sign(around).await;
+        Self::told(&self.sign(around).await)
+    }
+
+    /// The same, of what the command said.
+    pub fn told(finished: &Finished) -> Vec<String> {
         let signed: Value = serde_json::from_str(&finished.stdout)
             .unwrap_or_else(|_| panic!("{}\n{}", finished.stdout, finished.stderr));
         let entries = signed[0]["outcome"].as_array().cloned().unwrap_or_default();

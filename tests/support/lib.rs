@@ -16,6 +16,7 @@
 //! | [`Fulcio`] | certificates for the identity tokens of the issuers that it is told to trust; a [`Door`] before it makes its outages |
 //! | [`MadeFulcio`] | a Fulcio of Python's cryptography, for the certificates that no real one makes |
 //! | [`Prometheus`] | Prometheus, which scrapes what runs in a test and is asked what the dashboard asks |
+//! | [`Kafka`] | Apache Kafka: three brokers with listeners of every kind, one of which can be killed or stand still |
 //! | [`FakeGcs`], [`S3Gateway`] | buckets of Google Cloud Storage and S3 |
 //! | [`DynamoDbLocal`] | Amazon's own DynamoDB for one machine, where it is installed |
 //! | [`FerretDb`] | documents as MongoDB keeps them, with or without TLS; it can be killed and started again |
@@ -47,6 +48,7 @@ mod ferretdb;
 mod fulcio;
 mod hallmark;
 mod handbook;
+mod kafka;
 mod limits;
 mod made_fulcio;
 mod made_log;
@@ -81,6 +83,7 @@ pub use ferretdb::FerretDb;
 pub use fulcio::{Fulcio, Issuer, Kind};
 pub use hallmark::Hallmark;
 pub use handbook::{Reader, block};
+pub use kafka::{Kafka, Message, PLAIN_USER};
 pub use limits::memory_limit;
 pub use made_fulcio::MadeFulcio;
 pub use made_log::MadeLog;

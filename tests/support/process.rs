@@ -78,7 +78,7 @@ impl Server {
         let tail = lines[lines.len().saturating_sub(40)..].join("\n");
         StartFailure {
             report: format!("{} {what}; the end of its log:\n{tail}", self.name),
-            port_taken: log.contains("address already in use"),
+            port_taken: log.to_lowercase().contains("address already in use"),
         }
     }
 

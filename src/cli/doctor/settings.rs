@@ -134,9 +134,10 @@ mod tests {
 
     #[test]
     fn what_fails_artifacts_is_a_failure_and_what_nothing_reads_a_warning() {
-        let (_, findings) = judged(&[("artifacts.oci.storage", "kafka"), ("storage.pubsub.topic", "t")]);
+        let (_, findings) =
+            judged(&[("artifacts.oci.storage", "kafka"), ("storage.docdb.mongo-server-url-path", "/f")]);
         let state = |key: &str| findings.lines().iter().find(|line| line.found.contains(key)).unwrap().state;
         assert_eq!(state("artifacts.oci.storage"), State::Failed);
-        assert_eq!(state("storage.pubsub.topic"), State::Warning);
+        assert_eq!(state("mongo-server-url-path"), State::Warning);
     }
 }

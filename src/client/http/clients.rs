@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy};
+use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::circuit::Circuits;
 use super::resolver::Resolver;
 use super::{Transport, tls};
+use crate::credential::registry_config::Trust;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const READ: Duration = Duration::from_secs(20);
@@ -61,6 +64,15 @@ impl Clients {
         }
         built.insert(transport.clone(), client.clone());
         Ok(client)
+    }
+
+    /// TLS for what is no HTTP, towards whom `trust` says; `identity` is our own certificate with its key.
+    pub fn tls(
+        &self,
+        trust: &Trust,
+        identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    ) -> Result<ClientConfig, SetupError> {
+        tls::plain_config(trust, identity, || self.system()).map_err(SetupError::Certificates)
     }
 
     fn build(&self, transport: &Transport) -> Result<Client, SetupError> {

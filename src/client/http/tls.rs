@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 
 use super::Transport;
@@ -34,6 +34,22 @@ pub(super) fn config(
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// The TLS configuration towards whom `trust` says, for what is no HTTP; with our own certificate where there is one.
+pub(super) fn plain_config(
+    trust: &Trust,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    system: impl Fn() -> Result<Verifier, Error>,
+) -> Result<ClientConfig, Error> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier(trust, &system)?);
+    match identity {
+        Some((chain, key)) => config.with_client_auth_cert(chain, key),
+        None => Ok(config.with_no_client_auth()),
+    }
 }
 
 /// The check against the authorities of the machine.

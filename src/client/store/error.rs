@@ -9,6 +9,8 @@ use crate::error::{Class, Diagnose};
 
 /// The one key whose address is none of HTTP.
 const DOCUMENTS: &str = "storage.docdb.url";
+/// The one key that has several addresses.
+const BROKERS: &str = "storage.pubsub.kafka.bootstrap.servers";
 
 /// Keys, and the variable, that have the URL of a MongoDB server.
 fn is_of_mongodb(key: &str) -> bool {
@@ -146,6 +148,9 @@ impl Diagnose for Error {
             Self::Unread { key, .. } => Some(format!(
                 "mount the Secret that has the file into the controller's pod, or correct {key}"
             )),
+            Self::Address { key: key @ BROKERS, .. } => {
+                Some(format!("write {key} as host:port, several of them between commas"))
+            }
             Self::Address { key, .. } => Some(format!("set {key} to an address such as https://host")),
             Self::Refused { remedy, .. } => Some(remedy.clone()),
             Self::Malformed { asked } => {

@@ -32,13 +32,13 @@ pub struct Authorities {
 /// A block between the marks of PEM that is no certificate; counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("certificate {block} of ca-certs cannot be read")]
-pub(super) struct BrokenBlock {
+pub(crate) struct BrokenBlock {
     block: usize,
 }
 
 impl Authorities {
-    /// The certificates in `text`, for the registries of `table`; text around them is passed over.
-    pub(super) fn parse(table: &str, text: &str) -> Result<Self, BrokenBlock> {
+    /// The certificates in `text`, for the registries of `table`, or out of the file of that name; text around them is passed over.
+    pub(crate) fn parse(table: &str, text: &str) -> Result<Self, BrokenBlock> {
         let certificates: Result<Arc<[_]>, _> = blocks(text)
             .zip(1..)
             .map(|(block, number)| certificate(block).ok_or(BrokenBlock { block: number }))

@@ -58,6 +58,11 @@ impl Remote {
             Self::Documents(collection) => {
                 ("docdb", collection.name.clone(), seen(document(collection).await))
             }
+            Self::Kafka(producer) => {
+                let asked = producer.look().await;
+                let place = format!("topic {}", producer.topic());
+                ("kafka", place, seen(asked.map_err(|error| Error::Backend(Box::new(error)))))
+            }
             Self::Unusable(storage, error) => {
                 let place = storage.as_str().to_owned();
                 let source = std::sync::Arc::clone(error) as _;
