@@ -38,6 +38,11 @@ pub struct KafkaStorage {
 }
 
 impl PubSubStorage {
+    /// Whether anything can be stored there: not with half of what was meant to protect it.
+    pub fn is_usable(&self) -> bool {
+        self.unusable().is_none()
+    }
+
     /// Why nothing can be stored there.
     pub(super) fn unusable(&self) -> Option<Refusal> {
         if self.provider == Some(PubSubProvider::InMemory) {

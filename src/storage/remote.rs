@@ -144,7 +144,7 @@ impl Maker<'_> {
                 (!elsewhere).then(|| self.docdb(url))?
             }
             Storage::Kafka => {
-                let settings = &settings.pubsub;
+                let settings = Some(&settings.pubsub).filter(|settings| settings.is_usable())?;
                 let (topic, kafka) = (settings.topic.as_deref()?.trim(), &settings.kafka);
                 let producer = Producer::new(topic, kafka, self.clients, self.registries);
                 producer.map(|producer| Remote::Kafka(Arc::new(producer)))
