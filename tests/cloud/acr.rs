@@ -3,7 +3,7 @@
 
 use hallmark::credential::Credential;
 use hallmark::credential::cloud::Surroundings;
-use hallmark::credential::cloud::acr::{NOBODY, Variables};
+use hallmark::credential::cloud::entra::Variables;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -13,6 +13,9 @@ const ACR: &str = "team.azurecr.io";
 const TENANT: &str = "72f988bf-0000-0000-0000-000000000000";
 const CLIENT: &str = "11111111-2222-3333-4444-555555555555";
 const CONTROLLER: &str = "system:serviceaccount:tekton-chains:tekton-chains-controller";
+
+/// Who a token of the registry's own belongs to, where Basic asks for a name.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 
 fn azure(clouds: &Clouds, variables: Variables) -> Surroundings {
     let azure = Variables {

@@ -9,7 +9,7 @@ use hallmark::client::registry::Registry;
 use hallmark::credential::Keychain;
 use hallmark::credential::cloud::account::{Accounts, Defaults};
 use hallmark::credential::cloud::federation::Federation;
-use hallmark::credential::cloud::{Surroundings, acr, ecr, google};
+use hallmark::credential::cloud::{Surroundings, ecr, entra, google};
 use hallmark::credential::kubernetes::{Cluster as Reader, Reuse};
 use hallmark::credential::named::RunReferences;
 use hallmark::credential::{Credential, Fetcher, Problem};
@@ -59,9 +59,9 @@ impl World {
                 iam_credentials_endpoint: Some(format!("{url}/google")),
                 ..google::Variables::default()
             },
-            azure: acr::Variables {
+            azure: entra::Variables {
                 authority_host: Some(format!("{url}/azure")),
-                ..acr::Variables::default()
+                ..entra::Variables::default()
             },
         };
         let web = Web::new(Registry::new().unwrap(), self.clouds.registry_config());
