@@ -193,13 +193,16 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_artifacts_is_reported_once_and_first() {
-        let config = config(&[
-            ("artifacts.taskrun.storage", "kafka"),
-            ("builder.id", "x"),
-            ("storage.docdb.mongo-server-url-path", "/f"),
-        ]);
-        let keys: Vec<_> = config.unsupported().into_iter().map(|finding| finding.key).collect();
-        assert_eq!(keys, ["artifacts.taskrun.storage", "storage.docdb.mongo-server-url-path"]);
+    fn what_fails_several_artifacts_is_reported_for_each_once() {
+        let kafka = [("artifacts.taskrun.storage", "kafka"), ("artifacts.oci.storage", "oci,kafka")];
+        let keys: Vec<_> = config(&kafka).unsupported().into_iter().map(|finding| finding.key).collect();
+        assert_eq!(keys, ["artifacts.taskrun.storage", "artifacts.oci.storage"]);
+        let kms = [
+            ("artifacts.taskrun.signer", "kms"),
+            ("artifacts.oci.signer", "kms"),
+            ("signers.kms.kmsref", "foo://key"),
+        ];
+        let keys: Vec<_> = config(&kms).unsupported().into_iter().map(|finding| finding.key).collect();
+        assert_eq!(keys, ["signers.kms.kmsref"]);
     }
 }

@@ -7,7 +7,7 @@ use kube::Api;
 
 use super::finding::{Finding, Findings};
 use super::{Visit, unread};
-use crate::config::{ArtifactKind, Config, SignerKind};
+use crate::config::{Config, SignerKind};
 use crate::signature::key::keyring::KeyRing;
 
 const CONFIG: &str = "chains-config";
@@ -54,11 +54,8 @@ fn judge(object: &str, entries: &BTreeMap<String, String>, findings: &mut Findin
             return Config::default();
         }
     };
-    let kinds = [ArtifactKind::TaskRun, ArtifactKind::PipelineRun, ArtifactKind::Oci];
-    let failing: Vec<_> = kinds.into_iter().flat_map(|kind| config.unsupported_for(kind)).collect();
     for missing in config.unsupported() {
-        let state = if failing.contains(&missing) { Finding::failed } else { Finding::warning };
-        findings.add(state("config", told(&missing)).remedy(&missing.remedy));
+        findings.add(Finding::failed("config", told(&missing)).remedy(&missing.remedy));
     }
     findings.add(Finding::ok("config", format!("{object} is read: {} keys", entries.len())));
     config
@@ -133,11 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_artifacts_is_a_failure_and_what_nothing_reads_a_warning() {
-        let (_, findings) =
-            judged(&[("artifacts.oci.storage", "kafka"), ("storage.docdb.mongo-server-url-path", "/f")]);
-        let state = |key: &str| findings.lines().iter().find(|line| line.found.contains(key)).unwrap().state;
-        assert_eq!(state("artifacts.oci.storage"), State::Failed);
-        assert_eq!(state("mongo-server-url-path"), State::Warning);
+    fn what_fails_artifacts_is_a_failure() {
+        let (_, findings) = judged(&[("artifacts.oci.storage", "kafka")]);
+        let lines = findings.lines();
+        let line = lines.iter().find(|line| line.found.contains("artifacts.oci.storage")).unwrap();
+        assert_eq!(line.state, State::Failed);
     }
 }
