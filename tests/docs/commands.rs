@@ -59,6 +59,11 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
         "kubectl apply -k config/overlays/pull-secret-updater",
         "tests/refresh/world.rs, from the project's root",
     ),
+    (
+        "docs/stores.md",
+        "--from-file=kafka-ca.crt",
+        "tests/core/handbook.rs makes the same Secret, of another file",
+    ),
     ("docs/signers.md", "vault secrets enable", "the group signers asks Vault's API for the same"),
     ("docs/signers.md", "hashivault://hallmark", "the group signers, with keys of its own"),
     ("docs/signers.md", "awskms:///alias/hallmark", "the group signers, with keys and servers of its own"),
