@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::inside::Inside;
-use crate::support::{FakeGcs, FerretDb, S3Gateway};
+use crate::support::{FakeGcs, FerretDb, Kafka, S3Gateway};
 use crate::world::Servers;
 
 /// The one line about `store` is in this state, and its words and its remedy have these in them.
@@ -15,11 +15,16 @@ fn line(lines: &[[String; 3]], store: &str, state: &str, texts: &[&str]) {
     }
 }
 
-const ALL: [(&str, &str); 4] = [
-    ("artifacts.taskrun.storage", "gcs,docdb,grafeas,archivista"),
-    ("artifacts.taskrun.also-storage", "s3,azure"),
+/// Every store that is a server; the project comes first.
+const ALL: [(&str, &str); 8] = [
     ("storage.grafeas.projectid", "project"),
+    ("artifacts.taskrun.storage", "gcs,docdb,grafeas,archivista,kafka"),
+    ("artifacts.taskrun.also-storage", "s3,azure"),
     ("storage.azure.account", "account"),
+    ("storage.azure.container", "signatures"),
+    ("storage.s3.region", "eu-central-1"),
+    ("storage.docdb.url", "mongo://chains/signatures?id_field=Name"),
+    ("storage.pubsub.provider", "kafka"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,6 +32,8 @@ async fn stores_that_can_be_reached_are_ok_and_nothing_is_left_there() {
     let (gcs, s3, mongodb) = (FakeGcs::start().await, S3Gateway::start().await, FerretDb::start().await);
     let servers = Servers::start();
     let (bucket, url) = (gcs.url(), mongodb.url());
+    let kafka = Kafka::shared().await;
+    let (topic, brokers) = (kafka.topic("doctor", "1", &[]).await, kafka.plain(&[1]));
     let [grafeas, archivista, azure] =
         ["grafeas", "archivista", "azure"].map(|path| format!("{}/{path}", servers.url));
     let mut config = ALL.to_vec();
@@ -34,26 +41,25 @@ async fn stores_that_can_be_reached_are_ok_and_nothing_is_left_there() {
         ("storage.gcs.bucket", "signatures"),
         ("storage.gcs.endpoint", &bucket),
         ("storage.s3.bucket", "signatures"),
-        ("storage.s3.region", "eu-central-1"),
         ("storage.s3.endpoint", &s3.url),
-        ("storage.azure.container", "signatures"),
         ("storage.azure.endpoint", &azure),
-        ("storage.docdb.url", "mongo://chains/signatures?id_field=Name"),
         ("storage.docdb.mongo-server-url", &url),
         ("storage.grafeas.endpoint", &grafeas),
         ("storage.archivista.url", &archivista),
+        ("storage.pubsub.topic", &topic),
+        ("storage.pubsub.kafka.bootstrap.servers", &brokers),
     ]);
     let Some(inside) = Inside::start("stores-good", &config).await else { return };
     let mut around = servers.clouds();
     around.extend([("AWS_ACCESS_KEY_ID", S3Gateway::KEYS.0), ("AWS_SECRET_ACCESS_KEY", S3Gateway::KEYS.1)]);
     let before = servers.state().await;
     let lines = inside.says("stores", &around).await;
-    for store in ["gcs", "s3", "azure", "docdb", "grafeas", "archivista"] {
+    for store in ["gcs", "s3", "azure", "docdb", "grafeas", "archivista", "kafka"] {
         line(&lines, store, "ok", &["answers and may be read"]);
     }
-    assert_eq!(lines.len(), 6, "{lines:#?}");
+    assert_eq!(lines.len(), 7, "{lines:#?}");
     assert_eq!(servers.state().await, before);
-    assert!(gcs.objects().await.is_empty());
+    assert!(gcs.objects().await.is_empty() && kafka.messages(&topic).await.is_empty());
     assert_eq!(mongodb.count("insert").await + mongodb.count("update").await, 0);
 
     let from_outside = inside.outside("stores").await;
@@ -65,21 +71,21 @@ async fn each_store_that_cannot_be_used_is_named_with_its_remedy() {
     let (gcs, s3, mongodb) = (FakeGcs::start().await, S3Gateway::start().await, FerretDb::start().await);
     let servers = Servers::start();
     let (bucket, url) = (gcs.url(), mongodb.url_of("chains", "canary"));
+    let brokers = Kafka::shared().await.plain(&[1]);
     let [grafeas, azure] = ["grafeas", "azure"].map(|path| format!("{}/{path}", servers.url));
     let mut config = ALL.to_vec();
-    config[2].1 = "other";
+    config[0].1 = "other";
     config.extend([
         ("storage.gcs.bucket", "missing"),
         ("storage.gcs.endpoint", &bucket),
         ("storage.s3.bucket", "missing"),
-        ("storage.s3.region", "eu-central-1"),
         ("storage.s3.endpoint", &s3.url),
-        ("storage.azure.container", "signatures"),
         ("storage.azure.endpoint", &azure),
-        ("storage.docdb.url", "mongo://chains/signatures?id_field=Name"),
         ("storage.docdb.mongo-server-url", &url),
         ("storage.grafeas.endpoint", &grafeas),
         ("storage.archivista.url", "http://127.0.0.1:1"),
+        ("storage.pubsub.topic", "missing"),
+        ("storage.pubsub.kafka.bootstrap.servers", &brokers),
     ]);
     let Some(inside) = Inside::start("stores-bad", &config).await else { return };
     let denied = json!({"error": {"code": "AuthorizationPermissionMismatch", "message": "no"}}).to_string();
@@ -103,4 +109,5 @@ async fn each_store_that_cannot_be_used_is_named_with_its_remedy() {
         "failed",
         &["127.0.0.1:1 does not answer", "can be reached from the agent's pod"],
     );
+    line(&lines, "kafka", "failed", &["topic missing", "UNKNOWN_TOPIC_OR_PARTITION", "create topic missing"]);
 }
