@@ -74,6 +74,7 @@ struct Maker<'a> {
     config: &'a Config,
     clients: &'a Clients,
     registries: &'a RegistryConfig,
+    #[cfg_attr(not(feature = "mongodb"), expect(dead_code, reason = "it says where MongoDB is"))]
     surroundings: &'a Surroundings,
     access: Access,
 }
